@@ -1,0 +1,1 @@
+"""Midwatch: the night watch of a fleet of AKS clusters."""

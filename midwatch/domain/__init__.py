@@ -1,0 +1,1 @@
+"""Pure rules and messages: no I/O, no clock, no SDK."""

@@ -1,0 +1,177 @@
+"""A node as the rules see it, and whether it is a candidate."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from midwatch.domain.base import Message
+from midwatch.domain.durations import format_duration
+from midwatch.domain.policy import Need, NodePolicy
+
+HEARTBEAT = timedelta(minutes=5)
+"""node-problem-detector's default heartbeat (`--k8s-exporter-heartbeat-period`)."""
+STALE_AFTER = 2 * HEARTBEAT + timedelta(minutes=1)
+"""A condition without a newer heartbeat says nothing any more: two heartbeats, and a minute for the clocks."""
+
+
+class Condition(Message):
+    """One node condition.
+
+    `heartbeat` and `since` (last transition) are the node's own clock; None when the API object has none.
+    """
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+    heartbeat: datetime | None = None
+    since: datetime | None = None
+
+
+class Claim(Message):
+    """What our annotations on a node say: which run holds it, and how it was before."""
+
+    run: str
+    boot_id: str
+    was_unschedulable: bool
+
+
+class NodeView(Message):
+    """A node, as far as Midwatch looks at it."""
+
+    name: str
+    uid: str
+    resource_version: str
+    labels: dict[str, str]
+    unschedulable: bool
+    conditions: tuple[Condition, ...]
+    boot_id: str
+    kernel_version: str
+    os: str
+    pool: str | None
+    zone: str | None
+    claim: Claim | None = None
+
+    def condition(self, kind: str) -> Condition | None:
+        """The condition of that type, or None."""
+        return next((c for c in self.conditions if c.type == kind), None)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the kubelet is reported Ready; Unknown is not Ready."""
+        condition = self.condition("Ready")
+        return condition is not None and condition.status == "True"
+
+    @property
+    def newest_heartbeat(self) -> datetime | None:
+        """The latest time that the node itself has written: a lower bound of its clock."""
+        return max((c.heartbeat for c in self.conditions if c.heartbeat is not None), default=None)
+
+
+class Needed(StrEnum):
+    """Whether a node needs a reboot."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Verdict(StrEnum):
+    """What the survey makes of a node."""
+
+    CANDIDATE = "candidate"
+    NOT_NEEDED = "not-needed"
+    SKIPPED = "skipped"
+
+
+class NeedView(Message):
+    """Whether a node needs a reboot, since when, and why that is not known."""
+
+    needed: Needed
+    since: datetime | None
+    message: str
+    unknown: str | None = None
+
+
+class Judgement(Message):
+    """A node's verdict; `reason` starts with a stable word, then says it for people."""
+
+    verdict: Verdict
+    reason: str | None
+    need: NeedView
+
+
+def _one_need(node: NodeView, need: Need, now: datetime) -> NeedView:
+    condition = node.condition(need.condition)
+    if condition is None:
+        text = f"no-condition: the node does not report {need.condition}"
+        return NeedView(needed=Needed.UNKNOWN, since=None, message="", unknown=text)
+    if condition.heartbeat is not None and now - condition.heartbeat > STALE_AFTER:
+        text = f"stale: {need.condition} was last confirmed at {condition.heartbeat.isoformat()}"
+        return NeedView(needed=Needed.UNKNOWN, since=condition.since, message=condition.message, unknown=text)
+    if condition.status not in {"True", "False"}:
+        text = f"unknown: {need.condition} is {condition.status}: {condition.message}"
+        return NeedView(needed=Needed.UNKNOWN, since=condition.since, message=condition.message, unknown=text)
+    needed = Needed.TRUE if condition.status == need.status.value else Needed.FALSE
+    return NeedView(needed=needed, since=condition.since, message=condition.message)
+
+
+def need_of(node: NodeView, needs: tuple[Need, ...], now: datetime) -> NeedView:
+    """Whether any of the needs holds. One that cannot be known counts only where none holds.
+
+    Args:
+        node: the node as just read.
+        needs: the policy's needs; any one is enough.
+        now: aware, to tell a stale condition.
+    """
+    views = [_one_need(node, need, now) for need in needs]
+    for wanted in (Needed.TRUE, Needed.UNKNOWN):
+        for view in views:
+            if view.needed is wanted:
+                return view
+    return views[0]
+
+
+def _held_long_enough(node: NodeView, needs: tuple[Need, ...], now: datetime) -> timedelta | None:
+    """None when a need has held for as long as it asks, else how long the most patient wait still is."""
+    missing = []
+    for need in needs:
+        view = _one_need(node, need, now)
+        if view.needed is not Needed.TRUE:
+            continue
+        held = now - view.since if view.since is not None else timedelta(0)
+        if held >= need.for_:
+            return None
+        missing.append(need.for_ - held)
+    return min(missing, default=None)
+
+
+def judge(node: NodeView, policy: NodePolicy, now: datetime) -> Judgement:
+    """Whether the node may be patched now. Fails closed: what is not known is skipped.
+
+    The order of the rules is the order in which an operator wants to hear of them.
+
+    Args:
+        node: the node as just read.
+        policy: the node policy.
+        now: aware.
+    """
+    need = need_of(node, policy.needs, now)
+    wait = _held_long_enough(node, policy.needs, now)
+    reason: str | None = None
+    if node.os == "windows":
+        reason = "windows: in-place reboots are for Linux nodes"
+    elif mismatch := {k: v for k, v in policy.select.items() if node.labels.get(k) != v}:
+        reason = "not-selected: the policy wants " + ", ".join(f"{k}={v}" for k, v in sorted(mismatch.items()))
+    elif need.needed is Needed.FALSE:
+        return Judgement(verdict=Verdict.NOT_NEEDED, reason=None, need=need)
+    elif need.needed is Needed.UNKNOWN:
+        reason = need.unknown
+    elif wait is not None:
+        reason = f"too-recent: the policy waits another {format_duration(wait)}"
+    elif node.unschedulable and node.claim is None:
+        reason = "cordoned: somebody else cordoned the node"
+    elif not node.ready:
+        reason = "not-ready: the node is not Ready"
+    return Judgement(verdict=Verdict.SKIPPED if reason else Verdict.CANDIDATE, reason=reason, need=need)

@@ -1,0 +1,83 @@
+"""How a node ends, from what the last wait saw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from midwatch.domain.base import Message
+from midwatch.domain.eviction import Waiting
+from midwatch.domain.outcomes import NodeOutcome
+from midwatch.domain.phases import NodePhase
+from midwatch.domain.proof import Before
+from midwatch.domain.runs import PollResult
+
+_NAMED = 5
+"""How many of the things that were left a reason names; the rest is counted."""
+
+
+class End(Message):
+    """An outcome and its reason; the reason starts with a stable word, then says it for people."""
+
+    outcome: NodeOutcome
+    reason: str | None = None
+
+
+def named(left: Sequence[Waiting]) -> str:
+    """What was left, on one line: `Pod shop/cart-1 (budget: PodDisruptionBudget shop/cart)`."""
+    lines = [f"{w.kind} {f'{w.namespace}/' if w.namespace else ''}{w.name} ({w.because})" for w in left[:_NAMED]]
+    more = len(left) - len(lines)
+    return ", ".join(lines) + (f" and {more} more" if more > 0 else "")
+
+
+def failure_in(phase: NodePhase, reason: str) -> End:
+    """The outcome of a node whose step could not be done. Before the reboot it was never touched by one."""
+    match phase:
+        case NodePhase.REBOOT:
+            outcome = NodeOutcome.REBOOT_FAILED
+        case NodePhase.WAIT | NodePhase.VERIFY | NodePhase.RELEASE | NodePhase.ENDED:
+            outcome = NodeOutcome.NOT_READY
+        case _:
+            outcome = NodeOutcome.DRAIN_FAILED
+    return End(outcome=outcome, reason=f"{phase}: {reason}")
+
+
+def _seen_end(result: PollResult) -> End | None:
+    seen = result.seen
+    return None if seen.outcome is None else End(outcome=seen.outcome, reason=seen.reason)
+
+
+def drain_end(result: PollResult) -> End | None:
+    """None when the node is empty."""
+    if (end := _seen_end(result)) is not None:
+        return end
+    if result.cancelled:
+        return End(outcome=NodeOutcome.CANCELLED, reason="cancelled: during the drain")
+    if result.timed_out:
+        left = result.seen.left
+        text = f"drain-timeout: {len(left)} left at the deadline: {named(left)}"
+        return End(outcome=NodeOutcome.DRAIN_FAILED, reason=text)
+    return None
+
+
+def wait_end(result: PollResult, before: Before) -> End | None:
+    """None when the node is back. A node that never left its boot ignored the reboot; one that left it is not ready."""
+    if (end := _seen_end(result)) is not None or not result.timed_out:
+        return end
+    seen = result.seen
+    if seen.down or (seen.boot_id is not None and seen.boot_id != before.boot_id):
+        text = f"not-ready: the node was not back and Ready in time: {named(seen.left)}"
+        return End(outcome=NodeOutcome.NOT_READY, reason=text)
+    return End(
+        outcome=NodeOutcome.REBOOT_FAILED, reason="same-boot: the reboot was asked for and the boot ID is the same"
+    )
+
+
+def verify_end(result: PollResult) -> End | None:
+    """None when the need is gone. Otherwise the node rebooted for nothing, or its DaemonSets are not up."""
+    if (end := _seen_end(result)) is not None or not result.timed_out:
+        return end
+    left = result.seen.left
+    rebooted = (
+        NodeOutcome.NOT_READY if left and all(w.kind == "DaemonSet" for w in left) else NodeOutcome.STILL_REQUIRED
+    )
+    return End(outcome=rebooted, reason=f"{rebooted}: {named(left)}")

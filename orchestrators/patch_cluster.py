@@ -1,0 +1,301 @@
+"""One cluster: hold its lease, survey it, and keep as many nodes in work as its budget allows."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from durabletask.task import OrchestrationContext, Task, TaskFailedError, TimerTask
+
+from midwatch.domain import ids, lease
+from midwatch.domain.base import Json
+from midwatch.domain.budget import Candidate, Choice, choose
+from midwatch.domain.outcomes import ClusterOutcome, NodeOutcome
+from midwatch.domain.rollout import cluster_outcome, too_many_failed
+from midwatch.domain.runs import (
+    CANCEL_EVENT,
+    ClusterProgress,
+    ClusterRequest,
+    ClusterResult,
+    NodeEnd,
+    NodeRequest,
+    NodeResult,
+)
+from midwatch.domain.steps import (
+    ClusterStep,
+    Failure,
+    LeaseHeld,
+    NodeStep,
+    Released,
+    ReleaseStep,
+    Surveyed,
+    SurveyStep,
+)
+from orchestrators.calls import BRIEF, StepError, Steps, call, first_line, first_of, now, start
+
+_NODES_PER_HISTORY = 20
+"""After so many nodes the execution continues as new, which keeps its history under 500 events."""
+_BUDGET_PAUSE = timedelta(seconds=15)
+"""How often a spent budget is looked at again."""
+
+
+def patch_cluster(ctx: OrchestrationContext, payload: Json) -> Steps[Json]:
+    """Patch the nodes of one cluster.
+
+    1. Take the lease; another holder: `busy`. It is renewed all the while, and a lost one stops the work.
+    2. Survey the cluster: candidates, nodes to skip, what is unavailable.
+    3. Put back nodes that a run which is no more left claimed.
+    4. Start as many nodes as the budget allows, and wait for any to end, for the pause after it, or for a cancel; then
+       survey again. Every 20 nodes, when none is in work, continue as new.
+    5. Stop starting when too many failed, on a cancel, when the lease is lost, or when the budget stays spent.
+    6. Release the lease and report.
+    """
+    watch = _ClusterWatch(ctx, ClusterRequest.from_wire(payload))
+    result = yield from watch.run()
+    return {} if result is None else result.to_wire()
+
+
+class _ClusterWatch:
+    """The state of one execution."""
+
+    def __init__(self, ctx: OrchestrationContext, request: ClusterRequest) -> None:
+        self._ctx = ctx
+        self._request = request
+        self._step = ClusterStep(run=request.run, cluster=request.cluster)
+        self._cancel = ctx.wait_for_external_event(CANCEL_EVENT)
+        self._renewal: TimerTask | None = None
+        self._running: dict[str, tuple[Candidate, Task[object]]] = {}
+        self._ended: dict[str, NodeEnd] = {end.name: end for end in request.ended}
+        self._started = 0
+        self._told = False
+        self._halt: Failure | None = None
+        self._error: Failure | None = None
+        self._pause_until = request.pause_until
+        self._spent_since: datetime | None = None
+        self._surveyed: Surveyed | None = None
+
+    def run(self) -> Steps[ClusterResult | None]:
+        refused = yield from self._open()
+        if refused is not None:
+            return refused
+        while (yield from self._turn()):
+            if self._history_is_long() and not self._running and not self._stopping and self._remaining():
+                self._stop_renewal()
+                state = {"leased": True, "ended": self._nodes(), "pause_until": self._pause_until}
+                self._ctx.continue_as_new(self._request.model_copy(update=state).to_wire(), save_events=True)
+                return None
+        self._stop_renewal()
+        yield from self._release_lease()
+        return self._result()
+
+    def _open(self) -> Steps[ClusterResult | None]:
+        """Steps 1 to 3. The result when there is nothing to go on with."""
+        new = not self._request.dry_run and not self._request.leased
+        leased = self._request.leased
+        try:
+            if new:
+                held = yield from call(self._ctx, "acquire_lease", self._step, LeaseHeld, BRIEF)
+                if not held.held:
+                    failure = Failure(code="busy", message=f"run {held.holder} holds the lease of this cluster")
+                    return ClusterResult(outcome=ClusterOutcome.BUSY, error=failure, nodes=())
+                leased = True
+            self._surveyed = yield from self._survey()
+        except StepError as error:
+            failure = Failure(code=error.code, message=error.message)
+            if leased:
+                yield from self._release_lease()
+            return ClusterResult(outcome=ClusterOutcome.UNREACHABLE, error=failure, nodes=self._nodes())
+        if self._request.dry_run:
+            return self._planned(self._surveyed)
+        if new:
+            yield from self._put_back(self._surveyed)
+        return None
+
+    def _history_is_long(self) -> bool:
+        return self._started >= _NODES_PER_HISTORY
+
+    @property
+    def _pausing(self) -> bool:
+        return self._pause_until is not None and now(self._ctx) < self._pause_until
+
+    @property
+    def _stopping(self) -> bool:
+        return self._halt is not None or self._cancel.is_complete
+
+    def _turn(self) -> Steps[bool]:
+        """One turn of step 4. False when nothing is in work and nothing will be."""
+        if self._cancel.is_complete or (self._halt is not None and self._halt.code == "lease-lost"):
+            self._tell_nodes()
+        choice = self._choose()
+        for candidate in choice.start:
+            self._start(candidate)
+        if not self._running and not self._remaining():
+            return False
+        if not self._running and self._stopping:
+            return False
+        timer = self._timer(choice)
+        tasks: list[Task[object] | Task[None]] = [task for _, task in self._running.values()]
+        tasks += [*([] if timer is None else [timer]), self._renew_timer(), *([] if self._told else [self._cancel])]
+        self._ctx.set_custom_status(ClusterProgress(waiting_for=self._waits_for(choice)).to_wire())
+        yield first_of(tasks)
+        if timer is not None:
+            timer.cancel()
+        yield from self._after_wait()
+        return True
+
+    def _after_wait(self) -> Steps[None]:
+        over = [name for name, (_, task) in self._running.items() if task.is_complete]
+        for name in over:
+            self._end(*self._running.pop(name))
+        if self._renewal is not None and self._renewal.is_complete:
+            self._renewal = None
+            yield from self._renew()
+        if self._remaining() and not self._stopping and not self._pausing:
+            yield from self._look_again()
+
+    def _look_again(self) -> Steps[None]:
+        try:
+            self._surveyed = yield from self._survey()
+        except StepError as error:
+            self._halt = Failure(code=error.code, message=f"the cluster could not be surveyed again: {error.message}")
+
+    def _survey(self) -> Steps[Surveyed]:
+        step = SurveyStep(**dict(self._step), policy=self._request.policy, nodes=self._request.nodes)
+        return (yield from call(self._ctx, "survey_cluster", step, Surveyed))
+
+    def _choose(self) -> Choice:
+        """What may be started now; nothing while pausing, stopping, or about to continue as new."""
+        none = Choice(start=(), spent_by=())
+        if self._surveyed is None or self._stopping or self._pausing or self._history_is_long():
+            return none
+        choice = choose(
+            self._remaining(), self._surveyed.availability, tuple(self._running), self._request.policy.nodes
+        )
+        if choice.start or self._running or not choice.spent_by:
+            self._spent_since = None
+            return choice
+        self._spent_since = self._spent_since or now(self._ctx)
+        if now(self._ctx) - self._spent_since >= self._request.policy.reboot.timeout:
+            text = "the budget stayed spent by nodes that are not ours: " + ", ".join(choice.spent_by)
+            self._halt = Failure(code="budget", message=text)
+            return none
+        return choice
+
+    def _remaining(self) -> tuple[Candidate, ...]:
+        if self._surveyed is None:
+            return ()
+        return tuple(c for c in self._surveyed.candidates if c.name not in self._ended and c.name not in self._running)
+
+    def _start(self, candidate: Candidate) -> None:
+        r = self._request
+        request = NodeRequest(
+            run=r.run, cluster=r.cluster, node=candidate.name, pool=candidate.pool, zone=candidate.zone, policy=r.policy
+        )
+        instance = ids.node_instance(r.run, r.cluster.name, candidate.name)
+        self._running[candidate.name] = (candidate, start(self._ctx, "patch_node", instance, request))
+        self._started += 1
+
+    def _end(self, candidate: Candidate, task: Task[object]) -> None:
+        try:
+            outcome = NodeResult.model_validate(task.get_result()).outcome
+            reason = None
+        except TaskFailedError as error:
+            outcome, reason = NodeOutcome.NOT_READY, f"internal: {first_line(error.details.message)}"
+            self._halt = Failure(code="internal", message=f"the patch of node {candidate.name} broke off")
+        end = NodeEnd(name=candidate.name, outcome=outcome, pool=candidate.pool, zone=candidate.zone, reason=reason)
+        self._ended[candidate.name] = end
+        tolerated = self._request.policy.failure.max_failed_nodes
+        if self._halt is None and too_many_failed([end.outcome for end in self._ended.values()], tolerated):
+            failed = sum(end.outcome.failed for end in self._ended.values())
+            text = f"{failed} nodes failed, the policy tolerates {tolerated}"
+            self._halt = Failure(code="too-many-failed", message=text)
+        if outcome not in {NodeOutcome.SKIPPED, NodeOutcome.GONE}:
+            self._pause_until = now(self._ctx) + self._request.policy.nodes.settle
+
+    def _timer(self, choice: Choice) -> TimerTask | None:
+        """The pause after a node, or before a spent budget is looked at again; None when only nodes are waited for."""
+        if self._stopping or not self._remaining():
+            return None
+        if self._pause_until is not None and self._pausing:
+            return self._ctx.create_timer(self._pause_until - now(self._ctx))
+        return None if self._running or not choice.spent_by else self._ctx.create_timer(_BUDGET_PAUSE)
+
+    def _waits_for(self, choice: Choice) -> str | None:
+        if self._running or not choice.spent_by:
+            return None
+        return "budget: unavailable are " + ", ".join(choice.spent_by)
+
+    def _tell_nodes(self) -> None:
+        if not self._told:
+            self._told = True
+            for name in self._running:
+                instance = ids.node_instance(self._request.run, self._request.cluster.name, name)
+                self._ctx.send_event(instance, CANCEL_EVENT)
+
+    def _renew_timer(self) -> TimerTask:
+        if self._renewal is None:
+            self._renewal = self._ctx.create_timer(lease.RENEW_EVERY)
+        return self._renewal
+
+    def _renew(self) -> Steps[None]:
+        try:
+            held = yield from call(self._ctx, "acquire_lease", self._step, LeaseHeld)
+        except StepError:
+            return  # an outage: the next renewal tries again, and no node reboots without a look at the lease
+        if not held.held:
+            self._halt = Failure(code="lease-lost", message=f"run {held.holder} took the lease of this cluster")
+
+    def _stop_renewal(self) -> None:
+        if self._renewal is not None:
+            self._renewal.cancel()
+            self._renewal = None
+
+    def _release_lease(self) -> Steps[None]:
+        if self._request.dry_run:
+            return
+        try:
+            yield from call(self._ctx, "release_lease", self._step, LeaseHeld)
+        except StepError as error:
+            self._error = Failure(code="lease-left", message=f"the lease was not released: {error}")
+
+    def _put_back(self, surveyed: Surveyed) -> Steps[None]:
+        for name in surveyed.abandoned:
+            step = NodeStep(**dict(self._step), node=name, policy=self._request.policy)
+            try:
+                yield from call(self._ctx, "release_node", ReleaseStep(**dict(step)), Released)
+                reason = "released: an earlier run had left it claimed"
+            except StepError as error:
+                reason = f"abandoned: an earlier run had left it claimed, and it could not be released ({error})"
+            self._ended[name] = NodeEnd(name=name, outcome=NodeOutcome.SKIPPED, reason=reason, started=False)
+
+    def _planned(self, surveyed: Surveyed) -> ClusterResult:
+        text = "dry-run: it would be rebooted"
+        for c in surveyed.candidates:
+            self._ended[c.name] = _not_started(c, NodeOutcome.SKIPPED, text)
+        return self._result()
+
+    def _nodes(self) -> tuple[NodeEnd, ...]:
+        return tuple(self._ended.values())
+
+    def _result(self) -> ClusterResult:
+        cancelled = self._cancel.is_complete
+        remaining = self._remaining()
+        for candidate in remaining:
+            outcome = NodeOutcome.CANCELLED if cancelled else NodeOutcome.SKIPPED
+            reason = "cancelled: before it was started" if cancelled else f"halted: {self._halt}"
+            self._ended[candidate.name] = _not_started(candidate, outcome, reason)
+        for s in self._surveyed.skipped if self._surveyed else ():
+            if s.name not in self._ended:
+                skipped = NodeEnd(
+                    name=s.name, outcome=NodeOutcome.SKIPPED, pool=s.pool, zone=s.zone, reason=s.reason, started=False
+                )
+                self._ended[s.name] = skipped
+        was_cancelled = any(end.outcome is NodeOutcome.CANCELLED for end in self._ended.values())
+        halted = self._halt is not None and (bool(remaining) or self._halt.code == "lease-lost")
+        ending = cluster_outcome([e.outcome for e in self._ended.values()], halted=halted, cancelled=was_cancelled)
+        return ClusterResult(outcome=ending, error=self._halt if halted else self._error, nodes=self._nodes())
+
+
+def _not_started(candidate: Candidate, outcome: NodeOutcome, reason: str) -> NodeEnd:
+    return NodeEnd(
+        name=candidate.name, outcome=outcome, pool=candidate.pool, zone=candidate.zone, reason=reason, started=False
+    )

@@ -1,0 +1,68 @@
+"""A run: its clusters, several at a time."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from durabletask.task import OrchestrationContext, Task, TaskFailedError
+
+from midwatch.domain import ids
+from midwatch.domain.base import Json
+from midwatch.domain.clusters import ClusterRef
+from midwatch.domain.outcomes import ClusterOutcome
+from midwatch.domain.rollout import run_outcome
+from midwatch.domain.runs import CANCEL_EVENT, ClusterEnd, ClusterRequest, ClusterResult, FleetRequest, FleetResult
+from midwatch.domain.steps import Failure
+from orchestrators.calls import Steps, first_line, first_of, start
+
+_MOST_CLUSTERS_AT_ONCE = 10
+"""Clusters are independent of each other; more at once would only make the night harder to watch."""
+
+
+def patch_fleet(ctx: OrchestrationContext, payload: Json) -> Steps[Json]:
+    """Patch the clusters of a run.
+
+    1. Start clusters in the order asked for, up to the limit at a time.
+    2. Wait for any to end, and start the next in its place.
+    3. On a cancel, start no more, and tell those that run.
+    4. Report the gravest ending as the run's.
+    """
+    request = FleetRequest.from_wire(payload)
+    cancel = ctx.wait_for_external_event(CANCEL_EVENT)
+    waiting = deque(request.clusters)
+    running: dict[str, Task[object]] = {}
+    ended: dict[str, ClusterEnd] = {}
+    told = False
+    while waiting or running:
+        while waiting and len(running) < _MOST_CLUSTERS_AT_ONCE and not cancel.is_complete:
+            cluster = waiting.popleft()
+            running[cluster.name] = _start(ctx, request, cluster)
+        if cancel.is_complete and not told:
+            told = True
+            ended.update({c.name: ClusterEnd(name=c.name, outcome=ClusterOutcome.CANCELLED) for c in waiting})
+            waiting.clear()
+            for name in running:
+                ctx.send_event(ids.cluster_instance(request.run, name), CANCEL_EVENT)
+        if not running:
+            break
+        yield first_of([*running.values()] if told else [*running.values(), cancel])
+        for name in [name for name, task in running.items() if task.is_complete]:
+            ended[name] = _end_of(name, running.pop(name))
+    ordered = [ended[cluster.name] for cluster in request.clusters]
+    return FleetResult(outcome=run_outcome([end.outcome for end in ordered]), clusters=tuple(ordered)).to_wire()
+
+
+def _start(ctx: OrchestrationContext, request: FleetRequest, cluster: ClusterRef) -> Task[object]:
+    child = ClusterRequest(
+        run=request.run, cluster=cluster, policy=request.policy, dry_run=request.dry_run, nodes=request.nodes
+    )
+    return start(ctx, "patch_cluster", ids.cluster_instance(request.run, cluster.name), child)
+
+
+def _end_of(name: str, task: Task[object]) -> ClusterEnd:
+    try:
+        result = ClusterResult.model_validate(task.get_result())
+    except TaskFailedError as error:
+        failure = Failure(code="internal", message=first_line(error.details.message))
+        return ClusterEnd(name=name, outcome=ClusterOutcome.HALTED, error=failure)
+    return ClusterEnd(name=name, outcome=result.outcome, error=result.error)
