@@ -13,6 +13,7 @@ from midwatch.domain.outcomes import ClusterOutcome, NodeOutcome
 from midwatch.domain.rollout import cluster_outcome, too_many_failed
 from midwatch.domain.runs import (
     CANCEL_EVENT,
+    SHOWN,
     ClusterProgress,
     ClusterRequest,
     ClusterResult,
@@ -24,7 +25,6 @@ from midwatch.domain.steps import (
     ClusterStep,
     Failure,
     LeaseHeld,
-    NodeStep,
     Released,
     ReleaseStep,
     Surveyed,
@@ -135,7 +135,7 @@ class _ClusterWatch:
         timer = self._timer(choice)
         tasks: list[Task[object] | Task[None]] = [task for _, task in self._running.values()]
         tasks += [*([] if timer is None else [timer]), self._renew_timer(), *([] if self._told else [self._cancel])]
-        self._ctx.set_custom_status(ClusterProgress(waiting_for=self._waits_for(choice)).to_wire())
+        self._ctx.set_custom_status(self._progress(choice).to_wire())
         yield first_of(tasks)
         if timer is not None:
             timer.cancel()
@@ -219,10 +219,13 @@ class _ClusterWatch:
             return self._ctx.create_timer(self._pause_until - now(self._ctx))
         return None if self._running or not choice.spent_by else self._ctx.create_timer(_BUDGET_PAUSE)
 
-    def _waits_for(self, choice: Choice) -> str | None:
-        if self._running or not choice.spent_by:
-            return None
-        return "budget: unavailable are " + ", ".join(choice.spent_by)
+    def _progress(self, choice: Choice) -> ClusterProgress:
+        waits = not self._running and bool(choice.spent_by)
+        return ClusterProgress(
+            waiting_for="budget: unavailable are " + ", ".join(choice.spent_by) if waits else None,
+            pending=self._remaining()[:SHOWN],
+            skipped=self._surveyed.skipped[:SHOWN] if self._surveyed else (),
+        )
 
     def _tell_nodes(self) -> None:
         if not self._told:
@@ -258,14 +261,15 @@ class _ClusterWatch:
             self._error = Failure(code="lease-left", message=f"the lease was not released: {error}")
 
     def _put_back(self, surveyed: Surveyed) -> Steps[None]:
-        for name in surveyed.abandoned:
-            step = NodeStep(**dict(self._step), node=name, policy=self._request.policy)
+        policy = self._request.policy
+        for node in surveyed.abandoned:
+            step = ReleaseStep(**dict(self._step), node=node.name, policy=policy, claimed_by=node.run)
             try:
-                yield from call(self._ctx, "release_node", ReleaseStep(**dict(step)), Released)
-                reason = "released: an earlier run had left it claimed"
+                yield from call(self._ctx, "release_node", step, Released)
+                reason = f"released: run {node.run} had left it claimed"
             except StepError as error:
-                reason = f"abandoned: an earlier run had left it claimed, and it could not be released ({error})"
-            self._ended[name] = NodeEnd(name=name, outcome=NodeOutcome.SKIPPED, reason=reason, started=False)
+                reason = f"abandoned: run {node.run} had left it claimed, and it could not be released ({error})"
+            self._ended[node.name] = NodeEnd(name=node.name, outcome=NodeOutcome.SKIPPED, reason=reason, started=False)
 
     def _planned(self, surveyed: Surveyed) -> ClusterResult:
         text = "dry-run: it would be rebooted"

@@ -135,7 +135,13 @@ class _NodePatch:
     def _release(self, end: End) -> Steps[NodeResult]:
         keep = end.outcome.failed and self._request.policy.failure.keep_cordoned
         self._enter(NodePhase.RELEASE)
-        step = ReleaseStep(**dict(self._step), keep_cordoned=keep, outcome=end.outcome, reason=end.reason)
+        step = ReleaseStep(
+            **dict(self._step),
+            claimed_by=self._request.run,
+            keep_cordoned=keep,
+            outcome=end.outcome,
+            reason=end.reason,
+        )
         try:
             released = yield from call(self._ctx, "release_node", step, Released, PATIENT)
             left = released.left

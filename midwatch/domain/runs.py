@@ -5,16 +5,15 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from pydantic import Field
-
 from midwatch.domain.base import Message
+from midwatch.domain.budget import Candidate
 from midwatch.domain.clusters import ClusterRef
 from midwatch.domain.eviction import Waiting
 from midwatch.domain.outcomes import ClusterOutcome, NodeOutcome, RunOutcome
 from midwatch.domain.phases import NodePhase
 from midwatch.domain.policy import Policy
 from midwatch.domain.proof import Before
-from midwatch.domain.steps import Failure, Seen
+from midwatch.domain.steps import Failure, Seen, Skipped
 
 CANCEL_EVENT = "cancel"
 """The external event that asks an orchestration to stop; it travels from the run to its clusters and nodes."""
@@ -147,10 +146,16 @@ class Progress(Message):
 
 
 class ClusterProgress(Message):
-    """The custom status of `patch_cluster`: what it waits for while no node does."""
+    """The custom status of `patch_cluster`; at most `SHOWN` of each, since Azure Storage keeps 16 kB of it."""
 
     waiting_for: str | None = None
-    cancelling: bool = False
+    """What it waits for while no node does (a spent budget)."""
+    pending: tuple[Candidate, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+
+
+SHOWN = 50
+"""How many waiting and skipped nodes a running cluster shows; its result names all."""
 
 
 class RunStatus(StrEnum):
@@ -177,8 +182,8 @@ class NodeInRun(Message):
     packages: tuple[str, ...]
     kernel_before: str | None
     kernel_after: str | None
-    boot_id_before: str | None = Field(serialization_alias="bootIDBefore")
-    boot_id_after: str | None = Field(serialization_alias="bootIDAfter")
+    boot_id_before: str | None
+    boot_id_after: str | None
 
 
 class ClusterInRun(Message):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import Field
-
 from midwatch.domain.base import Message
 from midwatch.domain.budget import Availability, Candidate
 from midwatch.domain.clusters import ClusterRef
@@ -56,14 +54,20 @@ class Skipped(Message):
     reason: str
 
 
+class Abandoned(Message):
+    """A node that an earlier run, which no longer holds the lease, left claimed, and that is no candidate."""
+
+    name: str
+    run: str
+
+
 class Surveyed(Message):
     """A cluster, as far as the orchestration needs it (under 100 kB for 500 nodes)."""
 
     candidates: tuple[Candidate, ...]
     skipped: tuple[Skipped, ...]
     availability: Availability
-    abandoned: tuple[str, ...] = ()
-    """Nodes that an earlier run, which no longer holds the lease, left claimed, and that need no reboot any more."""
+    abandoned: tuple[Abandoned, ...] = ()
 
 
 class NodeStep(ClusterStep):
@@ -131,7 +135,16 @@ class RebootStep(NodeStep):
 
 
 class ReleaseStep(NodeStep):
-    """Put the node back. `keep_cordoned` leaves the cordon (`failure.keepCordoned`), and says so in the event."""
+    """Put the node back.
+
+    Attributes:
+        claimed_by: the run whose claim is released; our own, but for an abandoned node.
+        keep_cordoned: leave the cordon (`failure.keepCordoned`).
+        outcome: of the node, for the event.
+        reason: likewise.
+    """
+
+    claimed_by: str
 
     keep_cordoned: bool = False
     outcome: NodeOutcome | None = None
@@ -158,7 +171,7 @@ class SurveyedNode(Message):
     since: datetime | None
     packages: tuple[str, ...]
     kernel_version: str
-    boot_id: str = Field(serialization_alias="bootID", validation_alias="bootID")
+    boot_id: str
     verdict: Verdict
     reason: str | None
 

@@ -1,0 +1,93 @@
+"""The looks at a node that reboots: is it back, and is the need gone?"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import UTC, datetime
+
+from activities.nodes import GONE, LOOK
+from midwatch.domain.errors import MidwatchError
+from midwatch.domain.eviction import Waiting
+from midwatch.domain.nodes import NodeView
+from midwatch.domain.outcomes import NodeOutcome
+from midwatch.domain.proof import BootState, boot_state, need_is_gone, unready_daemon_sets
+from midwatch.domain.steps import LookStep, Seen
+from midwatch.kube import events, nodes, pods, reboot_pods
+from midwatch.kube.client import KubeClient
+
+
+async def look_for_boot(client: KubeClient, step: LookStep) -> Seen:
+    """Step 6, one round: watch the node until it is Ready with another boot ID. Reads only."""
+    node = await nodes.read_node(client, step.node)
+    if node is not None and boot_state(node, step.before) is not BootState.READY:
+        node = await _watch(client, node, step)
+    if node is None:
+        return Seen(outcome=GONE.outcome, reason=GONE.reason, down=True)
+    state = boot_state(node, step.before)
+    seen = Seen(
+        done=state is BootState.READY, down=not node.ready, boot_id=node.boot_id, kernel_version=node.kernel_version
+    )
+    if state is BootState.READY:
+        return seen
+    if state is BootState.SAME_BOOT and node.ready:
+        return await _still_up(client, step, seen)
+    repair = await events.auto_repair(client, step.node, step.before.heartbeat)
+    if repair is not None:
+        reason = f"taken-over: AKS auto-repair acts on the node: {repair}"
+        return seen.model_copy(update={"outcome": NodeOutcome.TAKEN_OVER, "reason": reason})
+    return seen.model_copy(update={"left": (_node(step, "the node is not Ready yet"),)})
+
+
+async def _watch(client: KubeClient, node: NodeView, step: LookStep) -> NodeView | None:
+    """The node when it is back, or as last seen. A watch that breaks ends the look, not the wait."""
+    latest: NodeView | None = node
+    with contextlib.suppress(MidwatchError):
+        async for latest in nodes.watch_node(client, node, LOOK):
+            if latest is None or boot_state(latest, step.before) is BootState.READY:
+                break
+    return latest
+
+
+async def _still_up(client: KubeClient, step: LookStep, seen: Seen) -> Seen:
+    """The node has not gone down: the reboot pod may know why."""
+    pod = await reboot_pods.read_reboot_pod(client, step.run, step.node)
+    if pod.failed is not None:
+        return seen.model_copy(update={"outcome": NodeOutcome.REBOOT_FAILED, "reason": f"reboot-pod: {pod.failed}"})
+    left = _node(step, pod.stuck or "the node has not gone down yet")
+    return seen.model_copy(update={"left": (left,)})
+
+
+def _node(step: LookStep, because: str) -> Waiting:
+    return Waiting(kind="Node", namespace=None, name=step.node, because=because)
+
+
+async def look_for_proof(client: KubeClient, step: LookStep) -> Seen:
+    """Step 7, one round: watch until the need is explicitly gone and the DaemonSet pods are Ready. Reads only."""
+    deadline = asyncio.get_running_loop().time() + LOOK.total_seconds()
+    seen = await _proof(client, step)
+    while seen.left and seen.outcome is None and asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(_PROOF_PAUSE_SECONDS)
+        seen = await _proof(client, step)
+    return seen
+
+
+_PROOF_PAUSE_SECONDS = 1.0
+"""The plugin's condition and the DaemonSet pods change one after the other; a watch on both would save little."""
+
+
+async def _proof(client: KubeClient, step: LookStep) -> Seen:
+    node = await nodes.read_node(client, step.node)
+    if node is None:
+        return Seen(outcome=GONE.outcome, reason=GONE.reason)
+    left = []
+    if not node.ready:
+        left.append(_node(step, "the node is not Ready any more"))
+    open_need = need_is_gone(node, step.policy.nodes.needs, step.before, datetime.now(UTC))
+    if open_need is not None:
+        left.append(Waiting(kind="Condition", namespace=None, name=step.node, because=open_need))
+    found, _ = await pods.list_pods(client, step.node)
+    for name in sorted(set(unready_daemon_sets(found)) - set(step.before.unready_daemon_pods)):
+        namespace, _, short = name.partition("/")
+        left.append(Waiting(kind="DaemonSet", namespace=namespace, name=short, because="its pod is not Ready"))
+    return Seen(done=not left, boot_id=node.boot_id, kernel_version=node.kernel_version, left=tuple(left))

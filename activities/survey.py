@@ -1,0 +1,106 @@
+"""Looking at clusters: for the orchestration, and for people."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+from midwatch.domain.budget import Availability, Candidate
+from midwatch.domain.clusters import ClusterRef
+from midwatch.domain.errors import MidwatchError
+from midwatch.domain.nodes import Judgement, Needed, NodeView, Verdict, judge
+from midwatch.domain.packages import packages_in
+from midwatch.domain.policy import Policy
+from midwatch.domain.steps import (
+    Abandoned,
+    Failure,
+    Skipped,
+    Surveyed,
+    SurveyedCluster,
+    SurveyedNode,
+    SurveyStep,
+    SurveyView,
+)
+from midwatch.kube import nodes, version
+from midwatch.kube.client import KubeClient
+from midwatch.kube.pool import ClientPool
+
+
+async def survey_cluster(client: KubeClient, step: SurveyStep) -> Surveyed:
+    """Candidates, nodes to skip, and what is unavailable. Reads only.
+
+    A node that needs no reboot is not mentioned; one of which that is not known is skipped.
+    """
+    now = datetime.now(UTC)
+    found = await nodes.list_nodes(client)
+    judged = [(node, judge(node, step.policy.nodes, now)) for node in found]
+    wanted = [(n, j) for n, j in judged if not step.nodes or n.name in step.nodes]
+    return Surveyed(
+        candidates=tuple(
+            Candidate(name=n.name, pool=n.pool, zone=n.zone, since=j.need.since)
+            for n, j in wanted
+            if j.verdict is Verdict.CANDIDATE
+        ),
+        skipped=tuple(
+            Skipped(name=n.name, pool=n.pool, zone=n.zone, reason=_why(j))
+            for n, j in wanted
+            if (j.verdict is Verdict.SKIPPED and j.need.needed is not Needed.FALSE) or (step.nodes and _refused(j))
+        ),
+        availability=Availability(
+            total=len(found),
+            not_ready=tuple(n.name for n in found if not n.ready),
+            cordoned=tuple(n.name for n in found if n.ready and n.unschedulable and n.claim is None),
+        ),
+        abandoned=tuple(
+            Abandoned(name=n.name, run=n.claim.run)
+            for n, j in judged
+            if n.claim is not None and n.claim.run != step.run and j.verdict is not Verdict.CANDIDATE
+        ),
+    )
+
+
+def _refused(judgement: Judgement) -> bool:
+    return judgement.verdict is not Verdict.CANDIDATE
+
+
+def _why(judgement: Judgement) -> str:
+    return judgement.reason or "not-needed: the node asks for no reboot"
+
+
+async def survey_fleet(pool: ClientPool, clusters: tuple[ClusterRef, ...], policy: Policy) -> SurveyView:
+    """The `survey` JSON: every cluster side by side; one that cannot be read has its error instead of nodes."""
+    views = await asyncio.gather(*(_survey_one(pool, cluster, policy) for cluster in clusters))
+    return SurveyView(clusters=tuple(views))
+
+
+async def _survey_one(pool: ClientPool, cluster: ClusterRef, policy: Policy) -> SurveyedCluster:
+    server = None
+    try:
+        client = await pool.client(cluster)
+        server = client.server
+        found, kubernetes = await asyncio.gather(nodes.list_nodes(client), version.server_version(client))
+    except MidwatchError as error:
+        failure = Failure(code=error.code, message=error.message)
+        return SurveyedCluster(name=cluster.name, server=server, kubernetes_version=None, error=failure, nodes=())
+    now = datetime.now(UTC)
+    surveyed = tuple(_node(node, judge(node, policy.nodes, now)) for node in sorted(found, key=lambda n: n.name))
+    return SurveyedCluster(name=cluster.name, server=server, kubernetes_version=kubernetes, error=None, nodes=surveyed)
+
+
+def _node(node: NodeView, judgement: Judgement) -> SurveyedNode:
+    needed = judgement.need.needed is Needed.TRUE
+    return SurveyedNode(
+        name=node.name,
+        pool=node.pool,
+        zone=node.zone,
+        os=node.os,
+        ready=node.ready,
+        schedulable=not node.unschedulable,
+        needs_reboot=judgement.need.needed,
+        since=judgement.need.since if needed else None,
+        packages=packages_in(judgement.need.message) if needed else (),
+        kernel_version=node.kernel_version,
+        boot_id=node.boot_id,
+        verdict=judgement.verdict,
+        reason=judgement.reason,
+    )

@@ -1,0 +1,69 @@
+"""The function app: every orchestration, activity and trigger is registered here, and nothing else happens here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from contextvars import ContextVar
+from datetime import UTC, datetime
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from activities import activities
+from activities.directory import KubeconfigDirectory
+from midwatch import __version__
+from midwatch.config import SCHEDULE_SETTING, Settings, load_policy
+from midwatch.domain.errors import MidwatchError
+from midwatch.domain.runs import Trigger
+from midwatch.kube.pool import ClientPool
+from midwatch.web.api import build_api
+from midwatch.web.instances import Instances
+from midwatch.web.service import RunInProgressError, RunService, StartRequest
+from orchestrators import ORCHESTRATORS
+
+_log = logging.getLogger("midwatch")
+_client: ContextVar[df.DurableFunctionsClient] = ContextVar("durable_client")
+_starting = asyncio.Lock()
+_pool = ClientPool(os.environ)
+_directory = KubeconfigDirectory(_pool, lambda: load_policy(Settings.read(os.environ).policy))
+
+app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
+
+for orchestrator in ORCHESTRATORS:
+    app.orchestration_trigger(context_name="context", orchestration=orchestrator.__name__)(orchestrator)
+for name, activity in activities(_pool).items():
+    activity.__name__ = name
+    app.activity_trigger(input_name="payload", activity=name)(activity)
+
+
+def _service() -> RunService:
+    return RunService(Instances(_client.get()), _directory, _starting)
+
+
+_api = func.AsgiMiddleware(build_api(_service, __version__))
+
+
+@app.route(route="{*path}", methods=["GET", "POST"])
+@app.durable_client_input(client_name="client")
+async def http(req: func.HttpRequest, client: df.DurableFunctionsClient, context: func.Context) -> func.HttpResponse:
+    """The HTTP API."""
+    _client.set(client)
+    return await _api.handle_async(req, context)
+
+
+@app.timer_trigger(schedule=f"%{SCHEDULE_SETTING}%", arg_name="timer")
+@app.durable_client_input(client_name="client")
+async def schedule(timer: func.TimerRequest, client: df.DurableFunctionsClient) -> None:
+    """Start the scheduled run over all clusters of the policy, unless a run is in progress."""
+    _client.set(client)
+    try:
+        run = await _service().start(StartRequest(trigger=Trigger.TIMER), datetime.now(UTC))
+    except RunInProgressError as error:
+        _log.warning("the scheduled run was not started: %s", error.message)
+    except MidwatchError as error:
+        _log.error("the scheduled run was not started: %s: %s", error.code, error.message)
+        raise
+    else:
+        _log.info("the scheduled run %s was started%s", run.id, " late" if timer.past_due else "")

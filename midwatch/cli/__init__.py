@@ -1,0 +1,37 @@
+"""`midwatch`, the command line."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from rich.console import Console
+
+from midwatch.cli.client import RefusedError
+from midwatch.cli.commands import app
+from midwatch.domain.errors import MidwatchError
+
+EXIT_USAGE = 2
+EXIT_REFUSED = 3
+EXIT_INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line. Errors are one line on stderr; the exit code says whose they are."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    try:
+        code = app(standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        code = leave.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = EXIT_USAGE
+    except RefusedError as error:
+        console.print(f"refused: {error.message}", markup=False)
+        code = EXIT_REFUSED
+    except MidwatchError as error:
+        console.print(f"error: {error.message}", markup=False)
+        code = EXIT_USAGE
+    except (KeyboardInterrupt, click.Abort):
+        code = EXIT_INTERRUPTED
+    sys.exit(code if isinstance(code, int) else 0)

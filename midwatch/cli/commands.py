@@ -1,0 +1,237 @@
+"""The commands."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import sys
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import midwatch
+from activities.directory import KubeconfigDirectory
+from midwatch.cli import options, session
+from midwatch.cli.client import ApiClient
+from midwatch.cli.follow import Interrupted, follow
+from midwatch.cli.options import Output
+from midwatch.cli.tables import run_table, runs_table, survey_table, to_json
+from midwatch.config import KUBECONFIG_SETTING, POLICY_SETTING, SCHEDULE_SETTING, Settings, load_policy
+from midwatch.domain.base import Message
+from midwatch.domain.errors import PermanentError, UsageError
+from midwatch.domain.outcomes import ClusterOutcome, RunOutcome
+from midwatch.domain.runs import RunView
+from midwatch.domain.steps import SurveyView
+from midwatch.kube.kubeconfig import Kubeconfig
+from midwatch.kube.pool import ClientPool
+from midwatch.local import EmbeddedHost
+
+app = typer.Typer(
+    name="midwatch",
+    help="The night watch of a fleet of clusters: reboots the nodes that wait for it, safely.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+_PIPED_COLUMNS = 200
+"""Where nobody looks, nothing is folded to fit."""
+_progress = Console(stderr=True)
+_result = Console(width=None if sys.stdout.isatty() else _PIPED_COLUMNS)
+
+_EXIT = {
+    RunOutcome.COMPLETED: 0,
+    RunOutcome.NOTHING_TO_DO: 0,
+    RunOutcome.WINDOW_CLOSED: 0,
+    RunOutcome.COMPLETED_WITH_FAILURES: 1,
+    RunOutcome.HALTED: 3,
+    RunOutcome.CANCELLED: 3,
+}
+
+
+@app.callback(invoke_without_command=True)
+def main(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """The night watch of a fleet of clusters."""
+    if version:
+        typer.echo(f"midwatch {midwatch.__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def up(
+    kubeconfig: options.Kubeconfig = None,
+    policy: options.PolicyFile = None,
+    state: options.State = None,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Loopback port.")] = options.SERVE_PORT,
+) -> None:
+    """Serve the function app on this machine, and finish what was in flight. MIDWATCH_SCHEDULE sets its timer."""
+    options.apply_settings(kubeconfig, policy)
+    load_policy(Settings.read(os.environ).policy)
+    scheduled = bool(os.environ.get(SCHEDULE_SETTING, "").strip())
+    if not scheduled:
+        session.disable_timer()
+    directory = options.state_dir(state)
+    extra = session.settings_in_force()
+    with EmbeddedHost(session.APP_DIR, directory, port=port, extra=extra) as host:
+        timer = f"schedule {os.environ[SCHEDULE_SETTING]} UTC" if scheduled else f"no schedule ({SCHEDULE_SETTING})"
+        _progress.print(f"midwatch {midwatch.__version__} at {host.url}, state in {directory}, {timer}", soft_wrap=True)
+        try:
+            host.serve_forever()
+        except KeyboardInterrupt:
+            _progress.print("stopping; runs in flight go on at the next start")
+
+
+@app.command()
+def run(
+    context: options.Contexts = None,
+    node: options.Nodes = None,
+    dry_run: options.DryRun = False,
+    reason: options.Reason = None,
+    kubeconfig: options.Kubeconfig = None,
+    policy: options.PolicyFile = None,
+    state: options.State = None,
+    output: options.OutputFormat = Output.TABLE,
+) -> None:
+    """Start a run over clusters, and follow it to its end."""
+    options.apply_settings(kubeconfig, policy)
+    clusters = _clusters(context)
+    with session.open_session(
+        options.state_dir(state), flags={KUBECONFIG_SETTING: kubeconfig, POLICY_SETTING: policy}
+    ) as opened:
+        opened.refuse_unfinished()
+        opened.begin_work()
+        started = opened.api.start(
+            {
+                "clusters": clusters,
+                "nodes": node or [],
+                "dryRun": dry_run,
+                "reason": reason,
+                "requestedBy": _user(),
+                "trigger": "cli",
+            }
+        )
+        _follow_to_end(opened.api, started.id, output)
+
+
+@app.command()
+def survey(
+    context: options.Contexts = None,
+    kubeconfig: options.Kubeconfig = None,
+    policy: options.PolicyFile = None,
+    output: options.OutputFormat = Output.TABLE,
+) -> None:
+    """Show which nodes need a reboot. Reads only."""
+    options.apply_settings(kubeconfig, policy)
+    view = asyncio.run(_survey(_clusters(context)))
+    errors = [cluster for cluster in view.clusters if cluster.error is not None]
+    if errors and len(errors) == len(view.clusters) and output is Output.TABLE:
+        text = "; ".join(f"cluster {c.name}: {c.error.message}" for c in errors if c.error is not None)
+        raise UsageError(errors[0].error.code if errors[0].error else "unreachable", text)
+    _print(view, survey_table(view, datetime.now(UTC)), output)
+    if errors:
+        raise typer.Exit(2 if len(errors) == len(view.clusters) else 1)
+
+
+@app.command()
+def status(
+    run_id: options.RunId = None,
+    every: Annotated[bool, typer.Option("--list", help="List the runs.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Finish what a crash left.")] = False,
+    kubeconfig: options.Kubeconfig = None,
+    policy: options.PolicyFile = None,
+    state: options.State = None,
+    output: options.OutputFormat = Output.TABLE,
+) -> None:
+    """Show a run, the latest by default."""
+    options.apply_settings(kubeconfig, policy)
+    with session.open_session(
+        options.state_dir(state), flags={KUBECONFIG_SETTING: kubeconfig, POLICY_SETTING: policy}
+    ) as opened:
+        if every:
+            page = opened.api.page()
+            _print(page, runs_table(page.runs, datetime.now(UTC)), output)
+            return
+        chosen = run_id or _latest(opened.api)
+        if resume:
+            opened.begin_work()
+            _follow_to_end(opened.api, chosen, output)
+            return
+        view = opened.api.view(chosen)
+        _print(view, run_table(view, datetime.now(UTC)), output)
+
+
+@app.command()
+def cancel(run_id: options.RunId = None, state: options.State = None) -> None:
+    """Ask a run to stop: nothing more is started, and nodes that have not rebooted are put back."""
+    with session.open_session(options.state_dir(state), flags={}) as opened:
+        chosen = run_id or _latest(opened.api)
+        opened.api.cancel(chosen)
+        if opened.host is None:
+            _progress.print(f"run {chosen} is stopping")
+            return
+        opened.begin_work()
+        follow(opened.api, chosen, _progress)
+
+
+def _clusters(named: list[str] | None) -> list[str]:
+    """The clusters to name to the host: as given, else the policy's, else the current context, as kubectl would."""
+    policy = load_policy(Settings.read(os.environ).policy)
+    if named or policy.clusters:
+        return named or []
+    current = Kubeconfig.load(None, os.environ).current_context
+    if not current:
+        raise UsageError("no-clusters", "no cluster: name one with --context, or set a current context")
+    return [current]
+
+
+async def _survey(clusters: list[str]) -> SurveyView:
+    pool = ClientPool(os.environ)
+    try:
+        directory = KubeconfigDirectory(pool, lambda: load_policy(Settings.read(os.environ).policy))
+        return await directory.survey(clusters)
+    finally:
+        await pool.close()
+
+
+def _latest(api: ApiClient) -> str:
+    runs = api.page(limit=1).runs
+    if not runs:
+        raise UsageError("no-run", "there has been no run in this state directory")
+    return runs[0].id
+
+
+def _user() -> str | None:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return None
+
+
+def _follow_to_end(api: ApiClient, run_id: str, output: Output) -> None:
+    try:
+        view = follow(api, run_id, _progress)
+    except Interrupted as interrupted:
+        _print(interrupted.run, run_table(interrupted.run, datetime.now(UTC)), output)
+        raise
+    _print(view, run_table(view, datetime.now(UTC)), output)
+    raise typer.Exit(_exit_code(view))
+
+
+def _exit_code(view: RunView) -> int:
+    if view.outcome is None:
+        raise PermanentError("not-ended", f"run {view.id} has not ended")
+    outcomes = {cluster.outcome for cluster in view.clusters}
+    if ClusterOutcome.BUSY in outcomes and outcomes <= {ClusterOutcome.BUSY, ClusterOutcome.NOTHING_TO_DO}:
+        return 3
+    return _EXIT[view.outcome]
+
+
+def _print(message: Message, table: Table, output: Output) -> None:
+    if output is Output.JSON:
+        typer.echo(to_json(message))
+    else:
+        _result.print(table)

@@ -1,0 +1,64 @@
+"""The flags that several commands share."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from midwatch.config import KUBECONFIG_SETTING, POLICY_SETTING
+from midwatch.domain.errors import UsageError
+
+SERVE_PORT = 7071
+"""Where `midwatch up` serves: the port of `func start`, so that URLs carry over."""
+
+
+class Output(StrEnum):
+    """How a result is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+Contexts = Annotated[list[str] | None, typer.Option("--context", metavar="NAME", help="A cluster; may be repeated.")]
+Nodes = Annotated[list[str] | None, typer.Option("--node", metavar="NAME", help="Only this node; may be repeated.")]
+Kubeconfig = Annotated[
+    Path | None, typer.Option("--kubeconfig", metavar="FILE", help="Instead of KUBECONFIG and the usual file.")
+]
+PolicyFile = Annotated[Path | None, typer.Option("--policy", metavar="FILE", help="The policy file.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and touch nothing.")]
+Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; shown with the run.")]
+OutputFormat = Annotated[Output, typer.Option("--output", "-o", help="How to print the result.")]
+State = Annotated[
+    Path | None,
+    typer.Option("--state", metavar="DIR", help="State directory.", show_default="~/.local/state/midwatch"),
+]
+RunId = Annotated[str | None, typer.Argument(metavar="[RUN]", help="A run; the latest when left out.")]
+
+
+def state_dir(given: Path | None) -> Path:
+    """The state directory: as given, else by the XDG convention."""
+    if given is not None:
+        return given
+    base = os.environ.get("XDG_STATE_HOME", "").strip()
+    return (Path(base) if base else Path.home() / ".local" / "state") / "midwatch"
+
+
+def apply_settings(kubeconfig: Path | None, policy: Path | None) -> None:
+    """Hand the flags to the function app, which reads its settings from the environment.
+
+    Raises:
+        UsageError: a file that is named does not exist.
+    """
+    for path, setting, code in (
+        (kubeconfig, KUBECONFIG_SETTING, "kubeconfig-not-found"),
+        (policy, POLICY_SETTING, "policy-not-found"),
+    ):
+        if path is None:
+            continue
+        if not path.is_file():
+            raise UsageError(code, f"there is no file {path}")
+        os.environ[setting] = str(path.resolve())

@@ -1,0 +1,145 @@
+"""Settings (environment variables, as Azure Functions gives app settings) and the policy file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from midwatch.domain.errors import UsageError
+from midwatch.domain.policy import NOT_YET, Policy
+
+POLICY_SETTING = "MIDWATCH_POLICY"
+SCHEDULE_SETTING = "MIDWATCH_SCHEDULE"
+KUBECONFIG_SETTING = "KUBECONFIG"
+_LARGEST_POLICY_BYTES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment says.
+
+    Attributes:
+        policy: the policy file (`MIDWATCH_POLICY`); None: the default policy, without clusters.
+    """
+
+    policy: Path | None
+
+    @classmethod
+    def read(cls, env: Mapping[str, str]) -> Settings:
+        """Read the settings; an empty value is as good as none."""
+        policy = env.get(POLICY_SETTING, "").strip()
+        return cls(policy=Path(policy) if policy else None)
+
+
+def load_policy(path: Path | None) -> Policy:
+    """Read and check a policy file; None gives the default policy.
+
+    Raises:
+        UsageError: `policy-not-found`, `policy-unreadable` or `policy-invalid`; the message names file, line and key.
+    """
+    if path is None:
+        return Policy.default()
+    try:
+        if path.stat().st_size > _LARGEST_POLICY_BYTES:
+            raise UsageError("policy-unreadable", f"{path}: a policy file is not larger than a megabyte")
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UsageError("policy-not-found", f"there is no policy file {path}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError("policy-unreadable", f"the policy file {path} cannot be read: {error}") from error
+    return parse_policy(text, str(path))
+
+
+def parse_policy(text: str, source: str) -> Policy:
+    """Check the text of a policy.
+
+    Args:
+        text: YAML.
+        source: what to call it in errors, such as the file's name.
+
+    Raises:
+        UsageError: `policy-invalid`; the message names source, line and key of every defect.
+    """
+    try:
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        _refuse_duplicates(tree, source)
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{source}:{mark.line + 1}" if mark is not None else source
+        raise UsageError("policy-invalid", f"{where}: {getattr(error, 'problem', None) or 'not YAML'}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            "policy-invalid", f"{source}: {' '.join(str(error).split()) or 'nested too deeply'}"
+        ) from error
+    if not isinstance(data, dict):
+        raise UsageError(
+            "policy-invalid", f"{source}:1: a policy is a mapping that starts with `apiVersion: midwatch/v1`"
+        )
+    try:
+        return Policy.model_validate(data)
+    except ValidationError as error:
+        found = [(tuple(e["loc"]), e["type"], e["msg"]) for e in error.errors()]
+        defects = [_defect(source, tree, *defect) for defect in found if not _follows(defect[0], defect[1], found)]
+        raise UsageError("policy-invalid", "; ".join(dict.fromkeys(defects))) from error
+
+
+def _refuse_duplicates(node: yaml.Node | None, source: str) -> None:
+    """YAML lets the last of two equal keys win in silence; a guard must not vanish so."""
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                line = key.start_mark.line + 1
+                raise UsageError("policy-invalid", f"{source}:{line}: key `{key.value}` is given twice")
+            seen.add(key.value)
+            _refuse_duplicates(value, source)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _refuse_duplicates(value, source)
+
+
+type _Path = tuple[int | str, ...]
+
+
+def _follows(where: _Path, kind: str, others: list[tuple[_Path, str, str]]) -> bool:
+    """Whether a defect only follows from another: a list whose items are wrong is short, a misspelt key is missing."""
+    if kind == "too_short":
+        return any(other != where and other[: len(where)] == where for other, _, _ in others)
+    if kind == "missing":
+        return any(other[:-1] == where[:-1] and other_kind == "extra_forbidden" for other, other_kind, _ in others)
+    return False
+
+
+def _defect(source: str, tree: yaml.Node | None, where: _Path, kind: str, message: str) -> str:
+    path = tuple(part for part in where if part not in {"int", "str"})
+    line = _line_of(tree, path)
+    key = ".".join(str(part) for part in path) or "policy"
+    if kind == "extra_forbidden":
+        message = "not supported yet" if str(path[-1]) in NOT_YET else "no such key"
+    elif kind == "literal_error" and path[-1:] == ("onTimeout",):
+        message += " (`delete` and `reboot-anyway` are not supported yet)"
+    elif kind == "missing":
+        message = "is missing"
+    return f"{source}:{line}: `{key}`: {message.removeprefix('Value error, ')}"
+
+
+def _line_of(node: yaml.Node | None, path: _Path) -> int:
+    """The line of the deepest key on the path that the file has."""
+    line = node.start_mark.line + 1 if node is not None else 1
+    for part in path:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((k, v) for k, v in node.value if k.value == str(part)), None)
+            if found is None:
+                return line
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            return line
+    return line

@@ -1,0 +1,161 @@
+"""What the API does: start, list, read and cancel runs. The timer starts runs through it, too."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import string
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from pydantic import ConfigDict, Field
+
+from midwatch.domain import ids
+from midwatch.domain.base import Message
+from midwatch.domain.clusters import ClusterRef
+from midwatch.domain.errors import PermanentError
+from midwatch.domain.policy import Policy
+from midwatch.domain.runs import FleetRequest, RunPage, RunSummary, RunView, Trigger
+from midwatch.domain.steps import SurveyView
+from midwatch.web.instances import Instances
+from midwatch.web.views import run_summary, run_view
+
+_ALPHABET = string.ascii_lowercase + string.digits
+_PAGE = 50
+
+
+class StartRequest(Message):
+    """The body of `POST runs`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    clusters: tuple[str, ...] = Field(
+        default=(), strict=False, max_length=1000, description="Names of clusters. Empty: all that the policy lists."
+    )
+    nodes: tuple[str, ...] = Field(
+        default=(), strict=False, max_length=5000, description="Names of nodes. Empty: all that ask for a reboot."
+    )
+    dry_run: bool = Field(default=False, description="Say what would be done, and touch nothing.")
+    reason: str | None = Field(default=None, max_length=500, description="Why; it is shown with the run.")
+    requested_by: str | None = Field(default=None, max_length=200, description="Who asks; shown, not checked.")
+    trigger: Trigger = Field(default=Trigger.HTTP, strict=False, description="Who starts it: `http` or `cli`.")
+
+
+class RunInProgressError(PermanentError):
+    """One run at a time: another has not ended."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__("run-in-progress", f"run {run} is in progress")
+        self.run = run
+
+
+class UnknownRunError(PermanentError):
+    """There is no run of that ID."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__("unknown-run", f"there is no run {run!r}")
+
+
+class RunEndedError(PermanentError):
+    """The run has ended already."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__("run-ended", f"run {run} has ended")
+
+
+class Directory(Protocol):
+    """The clusters that there are; given by the function app."""
+
+    def policy(self) -> Policy:
+        """The policy in force. Raises UsageError."""
+
+    def resolve(self, policy: Policy, wanted: Sequence[str]) -> tuple[ClusterRef, ...]:
+        """The clusters of a run. Raises UsageError."""
+
+    async def check(self, clusters: Sequence[ClusterRef], nodes: Sequence[str]) -> None:
+        """Raise UsageError when no cluster can be read, or a named node is on none of them."""
+
+    async def survey(self, wanted: Sequence[str]) -> SurveyView:
+        """Look at the clusters. Raises UsageError."""
+
+
+class RunService:
+    """The runs of this function app.
+
+    `lock` lets one start through at a time in this process. Two processes that start at the same moment are told apart
+    by each cluster's lease: one of the runs ends `busy` there.
+    """
+
+    def __init__(self, instances: Instances, directory: Directory, lock: asyncio.Lock) -> None:
+        self._instances = instances
+        self._directory = directory
+        self._lock = lock
+
+    async def start(self, request: StartRequest, now: datetime) -> RunSummary:
+        """Start a run, unless one is in progress.
+
+        Raises:
+            RunInProgressError: another run has not ended.
+            UsageError: the policy, a cluster or a node is wrong; nothing was started.
+        """
+        async with self._lock:
+            live = await self._instances.live_runs()
+            if live:
+                raise RunInProgressError(live[0])
+            policy = self._directory.policy()
+            clusters = self._directory.resolve(policy, request.clusters)
+            await self._directory.check(clusters, request.nodes)
+            run = ids.run_id(now, "".join(secrets.choice(_ALPHABET) for _ in range(6)))
+            fleet = FleetRequest(
+                run=run,
+                trigger=request.trigger,
+                requested_by=request.requested_by,
+                reason=request.reason,
+                dry_run=request.dry_run,
+                clusters=clusters,
+                nodes=request.nodes,
+                policy=policy,
+            )
+            await self._instances.start(fleet)
+        instance = await self._instances.read(run)
+        if instance is None:
+            raise UnknownRunError(run)
+        return run_summary(instance)
+
+    async def page(self, cursor: str | None, limit: int = _PAGE) -> RunPage:
+        """Runs, newest first, that are older than the cursor."""
+        known = [run for run in await self._instances.runs() if cursor is None or run < cursor]
+        found = [instance for run in known[:limit] if (instance := await self._instances.read(run)) is not None]
+        more = known[limit - 1] if len(known) > limit else None
+        return RunPage(runs=tuple(run_summary(instance) for instance in found), next=more)
+
+    async def view(self, run: str) -> RunView:
+        """One run.
+
+        Raises:
+            UnknownRunError: there is none of that ID.
+        """
+        instance = await self._instances.read(run) if ":" not in run else None
+        if instance is None:
+            raise UnknownRunError(run)
+        return run_view(instance, await self._instances.below(run))
+
+    async def cancel(self, run: str) -> RunSummary:
+        """Ask a run to stop; a second call asks again, which changes nothing.
+
+        Raises:
+            UnknownRunError: there is none of that ID.
+            RunEndedError: it has ended already.
+        """
+        instance = await self._instances.read(run) if ":" not in run else None
+        if instance is None:
+            raise UnknownRunError(run)
+        if not instance.live:
+            raise RunEndedError(run)
+        await self._instances.cancel(run)
+        return run_summary(instance)
+
+    async def survey(self, wanted: Sequence[str]) -> SurveyView:
+        """The fleet as it is now."""
+        return await self._directory.survey(wanted)
