@@ -42,7 +42,7 @@ def _service() -> RunService:
     return RunService(Instances(_client.get()), _directory, _starting)
 
 
-_api = func.AsgiMiddleware(build_api(_service, __version__))
+_api = func.AsgiMiddleware(build_api(_service, __version__))  # type: ignore[no-untyped-call]  # the package's own lack
 
 
 @app.route(route="{*path}", methods=["GET", "POST"])
@@ -50,7 +50,9 @@ _api = func.AsgiMiddleware(build_api(_service, __version__))
 async def http(req: func.HttpRequest, client: df.DurableFunctionsClient, context: func.Context) -> func.HttpResponse:
     """The HTTP API."""
     _client.set(client)
-    return await _api.handle_async(req, context)
+    response = await _api.handle_async(req, context)
+    assert isinstance(response, func.HttpResponse)
+    return response
 
 
 @app.timer_trigger(schedule=f"%{SCHEDULE_SETTING}%", arg_name="timer")

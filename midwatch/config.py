@@ -81,26 +81,41 @@ def parse_policy(text: str, source: str) -> Policy:
             "policy-invalid", f"{source}:1: a policy is a mapping that starts with `apiVersion: midwatch/v1`"
         )
     try:
-        return Policy.model_validate(data)
+        return Policy.model_validate(data, by_alias=True, by_name=False)
     except ValidationError as error:
         found = [(tuple(e["loc"]), e["type"], e["msg"]) for e in error.errors()]
         defects = [_defect(source, tree, *defect) for defect in found if not _follows(defect[0], defect[1], found)]
         raise UsageError("policy-invalid", "; ".join(dict.fromkeys(defects))) from error
 
 
-def _refuse_duplicates(node: yaml.Node | None, source: str) -> None:
-    """YAML lets the last of two equal keys win in silence; a guard must not vanish so."""
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                line = key.start_mark.line + 1
-                raise UsageError("policy-invalid", f"{source}:{line}: key `{key.value}` is given twice")
-            seen.add(key.value)
-            _refuse_duplicates(value, source)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _refuse_duplicates(value, source)
+def _refuse_duplicates(tree: yaml.Node | None, source: str) -> None:
+    """YAML lets the last of two equal keys win in silence; a guard must not vanish so.
+
+    Aliases share nodes, and each is looked at once: aliases of aliases would otherwise take for ever.
+    """
+    waiting, known = [tree], {id(tree)}
+    while waiting:
+        node = waiting.pop()
+        if not isinstance(node, yaml.CollectionNode):
+            continue
+        children = list(node.value)
+        if isinstance(node, yaml.MappingNode):
+            _refuse_equal_keys([key for key, _ in node.value], source)
+            children = [value for _, value in node.value]
+        fresh = [child for child in children if id(child) not in known]
+        known.update(map(id, fresh))
+        waiting += fresh
+
+
+def _refuse_equal_keys(keys: list[yaml.Node], source: str) -> None:
+    seen: set[str] = set()
+    for key in keys:
+        line = key.start_mark.line + 1
+        if not isinstance(key, yaml.ScalarNode):
+            raise UsageError("policy-invalid", f"{source}:{line}: a key is a plain word")
+        if key.value in seen:
+            raise UsageError("policy-invalid", f"{source}:{line}: key `{key.value}` is given twice")
+        seen.add(key.value)
 
 
 type _Path = tuple[int | str, ...]

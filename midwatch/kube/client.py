@@ -1,86 +1,84 @@
-"""The Kubernetes API over `kubernetes.aio`: raw JSON, a deadline on every call, one error tree."""
+"""The Kubernetes API over `kubernetes.aio`: raw JSON, a deadline on every call, one error tree.
+
+What is sent again, and when (at most three times, within the call's deadline, after a jittered pause):
+
+- reads: no connection or a broken one, 500, 502, 503, 504, and 429 with Retry-After;
+- writes: only 429 with Retry-After, which says that nothing was done, unless the caller opts out;
+- anything: once, with renewed credentials, after a 401, which says that nothing was done.
+
+A write whose connection breaks raises `Unreachable`: whether the server acted is unknown. That includes an idle
+connection that the server closed at the same moment, which cannot be told apart. Connections idle for 15 s are closed
+by us, sooner than API servers and load balancers do, so this is rare.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
+import math
 import random
-import ssl
-import tempfile
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import aiohttp
-from kubernetes.aio.client import ApiClient, Configuration
 
-from midwatch import __version__
-from midwatch.domain.errors import MidwatchError, PermanentError, TransientError, UsageError
-from midwatch.kube.credentials import BearerSource
-from midwatch.kube.errors import (
-    ApiError,
-    Gone,
-    ServerError,
-    Throttled,
-    TlsError,
-    Unauthorized,
-    Unreachable,
-    from_status,
-)
-from midwatch.kube.kubeconfig import ClientCertificate, Connection
+from midwatch.domain.errors import TransientError
+from midwatch.kube.answers import JsonObject, JsonPatch, JsonValue, ListResult, read_object, read_page
+from midwatch.kube.connection import Connection
+from midwatch.kube.credentials import CredentialSource, Identity
+from midwatch.kube.errors import Gone, ServerError, Throttled, Unauthorized, Unreachable
+from midwatch.kube.sessions import Answer, Sessions
+from midwatch.kube.transport import Request, no_answer
+from midwatch.kube.watching import WatchEvent, read_events
 
-type JsonValue = str | int | float | bool | list[JsonValue] | dict[str, JsonValue] | None
-type JsonObject = dict[str, JsonValue]
+__all__ = [
+    "JSON_PATCH",
+    "MERGE_PATCH",
+    "STRATEGIC_PATCH",
+    "JsonObject",
+    "JsonPatch",
+    "JsonValue",
+    "KubeClient",
+    "ListResult",
+    "WatchEvent",
+    "open_client",
+]
 
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 
-_TIMEOUT_SECONDS = 30.0
-_CONNECT_SECONDS = 10.0
+CALL_TIMEOUT = timedelta(seconds=30)
 _TRIES = 3
 _FIRST_PAUSE_SECONDS = 0.2
-_LONGEST_PAUSE_SECONDS = 5.0
-_LARGEST_LINE = 2**24
-"""A watch sends an object a line; etcd keeps none above 1.5 MiB, its JSON stays far below this."""
+_PASSING = {500, 502, 503, 504}
+"""Statuses of a server that may answer when asked again."""
 
-
-@dataclass(frozen=True, slots=True)
-class ListResult:
-    """The items of a list, of all its pages, and the resource version from which a watch goes on."""
-
-    items: list[JsonObject]
-    resource_version: str
-
-
-@dataclass(frozen=True, slots=True)
-class WatchEvent:
-    """One event of a watch: `ADDED`, `MODIFIED` or `DELETED`, and the object."""
-
-    type: str
-    object: JsonObject
+type _Again = Callable[[TransientError], bool]
 
 
 class KubeClient:
-    """One cluster. Made by `open_client`; to be used in one event loop."""
+    """One cluster. Made by `open_client`; to be used in one event loop.
 
-    def __init__(self, connection: Connection, api: ApiClient, bearer: BearerSource, timeout_seconds: float) -> None:
+    Every method raises `MidwatchError`: `midwatch.kube.errors` has the classes.
+    """
+
+    def __init__(self, connection: Connection, sessions: Sessions, timeout: timedelta) -> None:
         self.server = connection.server
-        self._api = api
-        self._bearer = bearer
-        self._timeout = timeout_seconds
+        self._sessions = sessions
+        self._credentials = CredentialSource(connection)
+        self._timeout = timeout.total_seconds()
 
     async def get(self, path: str, *, params: Mapping[str, str] | None = None) -> JsonObject:
-        """Read one object, again (three times at most, within the deadline) when the server cannot answer."""
-        return await self._read("GET", _with(path, params))
+        """Read one object."""
+        request = self._request("GET", path, params)
+        return read_object(request.what, await self._call(request, _read_again))
 
     async def list(
         self, path: str, *, field_selector: str | None = None, label_selector: str | None = None, limit: int = 500
     ) -> ListResult:
-        """Read a list in pages. One that grows too old between two pages is begun again, once."""
+        """Read a list in pages of `limit`. One that grows too old between two pages is begun again, once."""
         selectors = {"fieldSelector": field_selector, "labelSelector": label_selector}
         params = {"limit": str(limit), **{key: value for key, value in selectors.items() if value is not None}}
         try:
@@ -88,220 +86,172 @@ class KubeClient:
         except Gone:
             return await self._pages(path, params)
 
-    async def create(self, path: str, body: JsonObject, *, resend: bool = True) -> JsonObject:
-        """Create an object. `resend`: whether a 429, which says that nothing was done, may be tried again."""
-        return await self._write("POST", path, body, resend=resend)
+    async def create(
+        self, path: str, body: JsonObject, *, params: Mapping[str, str] | None = None, resend: bool = True
+    ) -> JsonObject:
+        """Create an object. `resend=False` for evictions, where a 429 is a PodDisruptionBudget's answer."""
+        return await self._write(self._request("POST", path, params, body), resend=resend)
 
     async def replace(self, path: str, body: JsonObject) -> JsonObject:
         """Replace an object; its resource version guards it."""
-        return await self._write("PUT", path, body)
+        return await self._write(self._request("PUT", path, None, body))
 
-    async def patch(self, path: str, body: JsonObject, *, content_type: str) -> JsonObject:
-        """Patch an object."""
-        return await self._write("PATCH", path, body, content_type=content_type)
+    async def patch(self, path: str, body: JsonObject | JsonPatch, *, content_type: str) -> JsonObject:
+        """Patch an object. The body is a list for `JSON_PATCH`, and an object for the others."""
+        assert isinstance(body, list) == (content_type == JSON_PATCH), "kubernetes.aio would send it as another type"
+        return await self._write(self._request("PATCH", path, None, body, content_type))
 
-    async def delete(self, path: str, *, uid: str | None = None, grace_period_seconds: int | None = None) -> JsonObject:
-        """Delete an object, if `uid` is given just that one."""
+    async def delete(
+        self,
+        path: str,
+        *,
+        uid: str | None = None,
+        grace_period_seconds: int | None = None,
+        propagation_policy: str | None = None,
+    ) -> JsonObject:
+        """Delete an object; with `uid` just that one, and `Conflict` for its successor. None leaves a default."""
         options: JsonObject = {"apiVersion": "v1", "kind": "DeleteOptions"}
         if uid is not None:
             options["preconditions"] = {"uid": uid}
         if grace_period_seconds is not None:
             options["gracePeriodSeconds"] = grace_period_seconds
-        return await self._write("DELETE", path, options)
+        if propagation_policy is not None:
+            options["propagationPolicy"] = propagation_policy
+        return await self._write(self._request("DELETE", path, None, options))
 
     async def watch(
         self, path: str, *, field_selector: str | None, resource_version: str, hold: timedelta
-    ) -> AsyncIterator[WatchEvent]:
-        """The changes of a list since a resource version; ends when the time is over.
+    ) -> AsyncGenerator[WatchEvent]:
+        """The changes of a list since a resource version, for `hold`; then it ends normally.
 
         Raises:
-            MidwatchError: the version is too old (`Gone`), or the stream broke: list again.
+            MidwatchError: the version is too old (`Gone`), or the stream broke or ended early: list again.
         """
-        seconds = max(1, round(hold.total_seconds()))
-        params = {"watch": "1", "resourceVersion": resource_version, "timeoutSeconds": str(seconds)}
+        params = {
+            "watch": "1",
+            "resourceVersion": resource_version,
+            "timeoutSeconds": str(max(1, math.ceil(hold.total_seconds()))),
+        }
         if field_selector is not None:
             params["fieldSelector"] = field_selector
-        url = _with(path, params)
-        what = f"watch {path} at {self.server}"
-        try:
-            async with asyncio.timeout(hold.total_seconds() + 1):
-                response = await self._open("GET", url, None, {}, seconds + self._timeout)
-                async with response:
-                    if response.status >= 400:
-                        raise await _error(what, response)
-                    async for line in response.content:
-                        if line.strip():
-                            yield _event(what, line)
-        except TimeoutError:
-            return
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _no_answer(what, error) from error
+        request = self._request("GET", path, params, verb="watch")
+        clock = asyncio.get_running_loop().time
+        answer = await self._identified(lambda who: self._sessions.send(request, who, clock() + self._timeout))
+        async with answer as response:
+            events = read_events(request.what, response, clock() + hold.total_seconds())
+            async with aclosing(events):
+                async for event in events:
+                    yield event
 
     async def _pages(self, path: str, params: Mapping[str, str]) -> ListResult:
         items: list[JsonObject] = []
         token = ""
         while True:
-            page = await self._read("GET", _with(path, {**params, **({"continue": token} if token else {})}))
-            found, meta = page.get("items"), page.get("metadata")
-            if not isinstance(meta, dict) or not isinstance(found, list | None):
-                raise PermanentError("bad-answer", f"list {path} at {self.server}: the answer is not a list")
-            items += [item for item in found or [] if isinstance(item, dict)]
-            token = str(meta.get("continue") or "")
+            request = self._request("GET", path, {**params, **({"continue": token} if token else {})}, verb="list")
+            page = read_page(request.what, await self._call(request, _read_again))
+            items += page.items
+            token = page.token
             if not token:
-                return ListResult(items, str(meta.get("resourceVersion") or ""))
+                return ListResult(items, page.resource_version)
 
-    async def _read(self, method: str, url: str) -> JsonObject:
-        pause = _FIRST_PAUSE_SECONDS
-        for left in reversed(range(_TRIES)):
-            try:
-                return await self._call(method, url, None, {})
-            except (Throttled, ServerError, Unreachable) as error:
-                if not left:
-                    raise
-                await _pause(error, pause)
-                pause *= 3
-        raise AssertionError("unreachable")
+    async def _write(self, request: Request, *, resend: bool = True) -> JsonObject:
+        data = await self._call(request, _write_again if resend else _never_again)
+        return read_object(request.what, data)
 
-    async def _write(
-        self, method: str, url: str, body: JsonObject, *, content_type: str = "application/json", resend: bool = True
-    ) -> JsonObject:
-        """Send a write once. Only a 429 with Retry-After is sent again: the server says that it has done nothing."""
-        headers = {"Content-Type": content_type}
+    async def _call(self, request: Request, again: _Again) -> bytes:
+        return await self._identified(lambda identity: self._within_deadline(request, identity, again))
+
+    async def _identified[T](self, act: Callable[[Identity], Awaitable[T]]) -> T:
+        """Do it as who we are; once more when the server refuses that and there are other credentials.
+
+        A plugin that gives them has its own limit of time, which is not the call's.
+        """
+        identity = await self._credentials.identity()
         try:
-            return await self._call(method, url, body, headers)
-        except Throttled as error:
-            if not resend or error.retry_after is None or error.causes:
-                raise
-            await _pause(error, _FIRST_PAUSE_SECONDS)
-        return await self._call(method, url, body, headers)
-
-    async def _call(self, method: str, url: str, body: JsonObject | None, headers: Mapping[str, str]) -> JsonObject:
-        what = f"{method.lower()} {url.partition('?')[0]} at {self.server}"
-        try:
-            async with asyncio.timeout(self._timeout):
-                response = await self._open(method, url, body, headers, self._timeout)
-                async with response:
-                    if response.status >= 400:
-                        raise await _error(what, response)
-                    return _object(what, await response.read())
+            return await act(identity)
         except Unauthorized:
-            if not self._bearer.forget() or "X-Again" in headers:
+            renewed = await self._credentials.renew(identity)
+            if renewed is None:
                 raise
-            return await self._call(method, url, body, {**headers, "X-Again": "1"})
-        except TimeoutError as error:
-            raise Unreachable("unreachable", f"{what}: no answer within {self._timeout:.0f} s") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise _no_answer(what, error) from error
+        return await act(renewed)
 
-    async def _open(
-        self, method: str, url: str, body: JsonObject | None, headers: Mapping[str, str], timeout_seconds: float
-    ) -> aiohttp.ClientResponse:
-        token = await self._bearer.token()
-        sent = {"Accept": "application/json", "User-Agent": f"midwatch/{__version__}", **headers}
-        sent.pop("X-Again", None)
-        if token is not None:
-            sent["Authorization"] = f"Bearer {token}"
-        answer = await self._api.rest_client.request(  # type: ignore[no-untyped-call]  # the package has no types here
-            method, self.server + url, headers=sent, body=body, _request_timeout=timeout_seconds
-        )
-        response = answer.response
-        assert isinstance(response, aiohttp.ClientResponse)
-        return response
+    async def _within_deadline(self, request: Request, identity: Identity, again: _Again) -> bytes:
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._timeout
+        for tried in range(_TRIES):
+            try:
+                return await self._exchange(request, identity, deadline)
+            except TransientError as error:
+                pause = _pause_seconds(error, tried)
+                if tried + 1 == _TRIES or not again(error) or clock() + pause >= deadline:
+                    raise
+            await asyncio.sleep(pause)
+        raise AssertionError("the last try returns or raises")
+
+    async def _exchange(self, request: Request, identity: Identity, deadline: float) -> bytes:
+        answer: Answer = await self._sessions.send(request, identity, deadline)
+        async with answer as response:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    return await response.read()
+            except TimeoutError:
+                raise Unreachable("unreachable", f"{request.what}: the answer did not end in time") from None
+            except (aiohttp.ClientError, OSError) as error:
+                raise no_answer(request.what, error) from error
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        body: JsonObject | JsonPatch | None = None,
+        content_type: str = "application/json",
+        *,
+        verb: str | None = None,
+    ) -> Request:
+        url = f"{path}?{urlencode(params, quote_via=quote)}" if params else path
+        return Request(method, url, f"{verb or method.lower()} {path} at {self.server}", body, content_type)
 
 
 @asynccontextmanager
-async def open_client(
-    connection: Connection, *, call_timeout: timedelta = timedelta(seconds=_TIMEOUT_SECONDS)
-) -> AsyncIterator[KubeClient]:
-    """A client for one cluster.
-
-    TLS is as kubectl has it: chain, expiry and host name are checked, but a certificate authority without key
-    identifiers is fine, which Python 3.13's strict mode would refuse (kubernetes-client/python#2394).
+async def open_client(connection: Connection, *, timeout: timedelta = CALL_TIMEOUT) -> AsyncIterator[KubeClient]:  # noqa: ASYNC109 - of each call, not of this one
+    """A client for one cluster, for as long as the context is open. It connects with its first call.
 
     Args:
         connection: from the kubeconfig.
-        call_timeout: of every call, connecting included.
+        timeout: of every call: connecting, tries, pauses and the answer; of a watch, until it begins.
 
     Raises:
-        UsageError: the certificate authority or the client certificate is not PEM.
+        UsageError: the certificates or the proxy cannot be used.
     """
-    configuration = Configuration(host=connection.server)
-    configuration.verify_ssl = not connection.insecure
-    configuration.disable_strict_ssl_verification = True
-    configuration.ca_cert_data = connection.ca
-    configuration.tls_server_name = connection.tls_server_name
-    configuration.proxy = connection.proxy or configuration.proxy
-    configuration.connection_pool_maxsize = 100
-    configuration.client_session_kwargs = {"read_bufsize": _LARGEST_LINE // 8}
-    with tempfile.TemporaryDirectory(prefix="midwatch-") as folder:
-        if isinstance(connection.credentials, ClientCertificate):
-            _store(configuration, connection.credentials, Path(folder))
-        try:
-            api = ApiClient(configuration)
-        except (ssl.SSLError, OSError, ValueError) as error:
-            text = f"context {connection.context!r}: the certificates of the kubeconfig cannot be used: {error}"
-            raise UsageError("kubeconfig-malformed", text) from error
+    sessions = Sessions(connection)
     try:
-        yield KubeClient(connection, api, BearerSource(connection), call_timeout.total_seconds())
+        yield KubeClient(connection, sessions, timeout)
     finally:
-        await api.close()  # type: ignore[no-untyped-call]  # the package has no types here
+        await sessions.close()
 
 
-def _store(configuration: Configuration, credentials: ClientCertificate, folder: Path) -> None:
-    """OpenSSL reads a client certificate from files only; they are gone as soon as it has."""
-    certificate, key = folder / "client.crt", folder / "client.key"
-    certificate.write_bytes(credentials.certificate)
-    key.touch(mode=0o600)
-    key.write_bytes(credentials.key)
-    configuration.cert_file, configuration.key_file = str(certificate), str(key)
+def _read_again(error: TransientError) -> bool:
+    if isinstance(error, ServerError):
+        return error.status in _PASSING
+    return isinstance(error, Unreachable) or _nothing_was_done(error)
 
 
-def _with(path: str, params: Mapping[str, str] | None) -> str:
-    return f"{path}?{urlencode(params, quote_via=quote)}" if params else path
+def _write_again(error: TransientError) -> bool:
+    return _nothing_was_done(error)
 
 
-async def _pause(error: MidwatchError, seconds: float) -> None:
-    asked = error.retry_after if isinstance(error, TransientError) else None
-    wanted = asked.total_seconds() if asked is not None else seconds * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
-    await asyncio.sleep(min(wanted, _LONGEST_PAUSE_SECONDS))
+def _never_again(_: TransientError) -> bool:
+    return False
 
 
-async def _error(what: str, response: aiohttp.ClientResponse) -> ApiError:
-    text = await response.text(errors="replace")
-    try:
-        body: object = json.loads(text)
-    except ValueError:
-        body = None
-    after = response.headers.get("Retry-After", "")
-    return from_status(what, response.status, body, timedelta(seconds=int(after)) if after.isdecimal() else None)
+def _nothing_was_done(error: TransientError) -> bool:
+    """A 429 that asks to come back. One with a cause is a decision (a PodDisruptionBudget's), not a matter of load."""
+    return isinstance(error, Throttled) and error.retry_after is not None and not error.causes
 
 
-def _no_answer(what: str, error: Exception) -> MidwatchError:
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
-        reason = getattr(error, "certificate_error", error)
-        said = getattr(reason, "verify_message", None) or reason
-        return TlsError("tls-verification", f"{what}: the server's certificate is not trusted: {said}")
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return Unreachable("unreachable", f"{what}: cannot connect: {error.os_error.strerror or error.os_error}")
-    return Unreachable("unreachable", f"{what}: the connection broke: {type(error).__name__} {error}".strip())
-
-
-def _object(what: str, data: bytes) -> JsonObject:
-    try:
-        answer = json.loads(data) if data else {}
-    except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
-        raise PermanentError("bad-answer", f"{what}: the answer is not a JSON object: {data[:80]!r}")
-    return answer
-
-
-def _event(what: str, line: bytes) -> WatchEvent:
-    event = _object(what, line)
-    kind, changed = event.get("type"), event.get("object")
-    if not isinstance(kind, str) or not isinstance(changed, dict):
-        raise PermanentError("bad-answer", f"{what}: not a watch event: {line[:80]!r}")
-    if kind == "ERROR":
-        code = changed.get("code")
-        raise from_status(what, code if isinstance(code, int) else 500, changed)
-    return WatchEvent(kind, changed)
+def _pause_seconds(error: TransientError, tried: int) -> float:
+    """As long as the server asks for; else doubling, with jitter, so that many callers do not come back at once."""
+    if error.retry_after is not None:
+        return error.retry_after.total_seconds()
+    return _FIRST_PAUSE_SECONDS * (1 << tried) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter

@@ -1,141 +1,111 @@
-"""Credentials that change: token files and exec plugins."""
+"""Who we are, fresh enough for the next request: token files are read again, exec plugins run again."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-import os
 import time
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from midwatch.domain.errors import UsageError
+from midwatch.kube.connection import ClientCertificate, Connection, Exec, Token, TokenFile
+from midwatch.kube.exec_plugin import ExecStatus, run_exec
 
-from midwatch.domain.errors import MidwatchError, TransientError, UsageError
-from midwatch.kube.kubeconfig import ClientCertificate, Connection, Exec, Token, TokenFile
-
-_EXEC_TIMEOUT_SECONDS = 30.0
 _EARLY_SECONDS = 60.0
-"""A token is renewed so long before it expires; half its life when that is shorter."""
+"""Credentials are renewed so long before they expire; at half their life when that is shorter."""
 
 
-class _ExecStatus(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What is shown to the server: a token, a client certificate, or both. Never neither."""
 
-    token: SecretStr | None = None
-    certificate: str | None = Field(default=None, alias="clientCertificateData")
-    key: SecretStr | None = Field(default=None, alias="clientKeyData")
-    expires: datetime | None = Field(default=None, alias="expirationTimestamp")
-
-
-class _ExecCredential(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    status: _ExecStatus
+    token: str | None = field(default=None, repr=False)
+    certificate: ClientCertificate | None = None
 
 
-class BearerSource:
-    """The bearer token of a connection, fresh enough for the next request. None for client certificates."""
+class CredentialSource:
+    """The identity for a connection. To be used in one event loop."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._lock = asyncio.Lock()
-        self._token: str | None = None
+        self._cached: Identity | None = None
         self._valid_until = 0.0
 
-    async def token(self) -> str | None:
-        """The token.
+    async def identity(self) -> Identity:
+        """The identity to use now. A plugin is run only when what it gave last is about to expire.
 
         Raises:
             UsageError: `exec-missing`, `exec-failed` or `no-credentials`.
             TransientError: `exec-timeout`.
         """
         match self._connection.credentials:
-            case Token(value):
-                return value
-            case TokenFile(path):
-                return _read_token(path)
+            case ClientCertificate(bearer=bearer) as certificate:
+                return Identity(None if bearer is None else _token(bearer), certificate)
             case Exec() as program:
                 async with self._lock:
-                    if self._token is None or time.time() >= self._valid_until:
-                        await self._run(program)
-                    return self._token
-            case ClientCertificate():
-                return None
+                    if self._cached is None or time.time() >= self._valid_until:
+                        self._cached = await self._run(program)
+                    return self._cached
+            case Token() | TokenFile() as bearer:
+                return Identity(_token(bearer))
 
-    def forget(self) -> bool:
-        """Drop a token that the server refused. Whether asking again may give another one."""
-        self._valid_until = 0.0
-        return isinstance(self._connection.credentials, Exec | TokenFile)
+    async def renew(self, refused: Identity) -> Identity | None:
+        """Another identity than one that the server did not accept (401); None when there is no other.
 
-    async def _run(self, program: Exec) -> None:
-        self._token = None
+        Several requests may be refused at once: the plugin is run for the first of them only.
+
+        Raises:
+            MidwatchError: as `identity`.
+        """
+        if isinstance(self._connection.credentials, Exec) and self._cached is refused:
+            self._valid_until = 0.0
+        renewed = await self.identity()
+        return renewed if renewed != refused else None
+
+    async def _run(self, program: Exec) -> Identity:
         status = await run_exec(program, self._connection)
-        token = status.token.get_secret_value() if status.token else None
-        if not token:
-            raise UsageError(
-                "no-credentials", f"{program.command} gave no token; client certificates from exec are not read"
-            )
-        now = time.time()
-        left = status.expires.replace(tzinfo=status.expires.tzinfo or UTC).timestamp() - now if status.expires else None
-        self._valid_until = now + (left - min(_EARLY_SECONDS, left / 2) if left is not None else 365 * 86400.0)
-        self._token = token
+        self._valid_until = _valid_until(status)
+        return _identity(program, status)
+
+
+def _identity(program: Exec, status: ExecStatus) -> Identity:
+    token = None if status.token is None else _checked(status.token.get_secret_value(), program.command)
+    if status.certificate is None or status.key is None:
+        return Identity(token)
+    key = status.key.get_secret_value().encode()
+    return Identity(token, ClientCertificate(status.certificate.encode(), key))
+
+
+def _valid_until(status: ExecStatus) -> float:
+    """Unix seconds; without an expiry, credentials are good until the server refuses them, as with kubectl."""
+    if status.expires is None:
+        return float("inf")
+    now = time.time()
+    expires = status.expires if status.expires.tzinfo else status.expires.replace(tzinfo=UTC)
+    left = expires.timestamp() - now
+    return now + left - min(_EARLY_SECONDS, left / 2)
+
+
+def _token(bearer: Token | TokenFile) -> str:
+    return bearer.value if isinstance(bearer, Token) else _read_token(bearer.path)
 
 
 def _read_token(path: Path) -> str:
     try:
-        token = path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError("no-credentials", f"the token file {path} cannot be read: {error}") from error
-    if not token:
-        raise UsageError("no-credentials", f"the token file {path} is empty")
-    return token
-
-
-async def run_exec(program: Exec, connection: Connection) -> _ExecStatus:
-    """Run an exec plugin and read what it prints. No error repeats its output, since that may be a secret."""
-    info = {
-        "apiVersion": program.api_version,
-        "kind": "ExecCredential",
-        "spec": {"interactive": False, **({"cluster": _cluster(connection)} if program.provide_cluster_info else {})},
-    }
-    env = {**os.environ, **dict(program.env), "KUBERNETES_EXEC_INFO": json.dumps(info)}
-    pipe = asyncio.subprocess.PIPE
-    try:
-        process = await asyncio.create_subprocess_exec(
-            program.command, *program.args, env=env, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe
-        )
+        return _checked(path.read_text(encoding="utf-8"), f"the token file {path}")
     except OSError as error:
-        hint = f" ({' '.join(program.install_hint.split())})" if program.install_hint else ""
-        text = f"the kubeconfig needs the program {program.command!r}, which cannot be run: {error.strerror}{hint}"
-        raise UsageError("exec-missing", text) from error
-    try:
-        async with asyncio.timeout(_EXEC_TIMEOUT_SECONDS):
-            printed, complaint = await process.communicate()
-    except TimeoutError as error:
-        raise TransientError(
-            "exec-timeout", f"{program.command} did not end in {_EXEC_TIMEOUT_SECONDS:.0f} s"
-        ) from error
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-    if process.returncode != 0:
-        said = complaint.decode(errors="replace").strip().splitlines()[:1]
-        text = f"{program.command} ended with exit code {process.returncode}: {said[0][:200] if said else 'no message'}"
-        raise UsageError("exec-failed", text)
-    try:
-        return _ExecCredential.model_validate_json(printed).status
-    except ValidationError:
-        raise _bad_exec(program) from None
+        text = f"the token file {path} cannot be read: {error.strerror}"
+        raise UsageError("no-credentials", text) from None
+    except UnicodeDecodeError:
+        raise UsageError("no-credentials", f"the token file {path} is no text") from None
 
 
-def _bad_exec(program: Exec) -> MidwatchError:
-    return UsageError("exec-failed", f"{program.command} printed no ExecCredential with a status")
-
-
-def _cluster(connection: Connection) -> dict[str, object]:
-    known = {"server": connection.server, "tls-server-name": connection.tls_server_name}
-    return {key: value for key, value in known.items() if value}
+def _checked(token: str, source: str) -> str:
+    token = token.strip()
+    if not token:
+        raise UsageError("no-credentials", f"{source} gave an empty token")
+    if not token.isascii() or not token.isprintable():
+        raise UsageError("no-credentials", f"{source} gave a token with characters that no HTTP header can carry")
+    return token

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
 from midwatch.domain.errors import MidwatchError, PermanentError, TransientError
+
+_QUOTED = 80
+"""So many characters of an answer that we cannot read are shown."""
+_READ = 2**16
+"""Of an unreadable answer only this much is looked at; a token cut in two at its end is far from what is shown."""
+_LONGEST_MESSAGE = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +34,7 @@ class ApiError(MidwatchError):
     Attributes:
         status: HTTP status.
         reason: the machine-readable reason of the Status object, empty when there is none.
-        causes: its causes.
+        causes: its causes. A refusal by a PodDisruptionBudget, for one, is known by its cause `DisruptionBudget`.
     """
 
     status: int = 0
@@ -81,7 +91,49 @@ class Unreachable(TransientError):  # noqa: N818
 
 
 class TlsError(PermanentError):
-    """The server's certificate is not the one that the kubeconfig trusts."""
+    """The server's certificate is not one that the kubeconfig trusts."""
+
+
+class BadAnswer(PermanentError):  # noqa: N818 - it is the answer that is bad
+    """What came is not the API server's: no JSON, or JSON of another shape (a proxy's page, say).
+
+    Deliberately no `ApiError`: a proxy's 404 must not be taken for an object that is gone.
+    """
+
+
+class _Cause(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    reason: str = ""
+    message: str = ""
+    field: str = ""
+
+
+class _Details(BaseModel):
+    model_config = ConfigDict(extra="ignore", alias_generator=to_camel)
+
+    causes: list[_Cause] | None = None
+    retry_after_seconds: int | None = None
+
+
+class _Status(BaseModel):
+    """meta/v1 Status, as far as we read it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    kind: str = Field(pattern="^Status$")
+    message: str = ""
+    reason: str = ""
+    code: int = 0
+    details: _Details | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    status: int
+    reason: str = ""
+    causes: tuple[Cause, ...] = ()
+    retry_after: timedelta | None = None
 
 
 _BY_STATUS: dict[int, tuple[str, type[ApiError]]] = {
@@ -96,38 +148,63 @@ _BY_STATUS: dict[int, tuple[str, type[ApiError]]] = {
 }
 
 
-def from_status(what: str, status: int, body: object, retry_after: timedelta | None = None) -> ApiError:
-    """The error for an answer.
+def from_answer(what: str, http_status: int, data: bytes, retry_after: timedelta | None = None) -> MidwatchError:
+    """The error for an answer that is no success.
 
     Args:
         what: the request as people know it (`get /api/v1/nodes at https://...`), without secrets.
-        status: HTTP status, 400 or more.
-        body: the answer's JSON, a `Status` object if all is well; anything else is tolerated.
-        retry_after: of the answer's header.
+        http_status: 300 or more; for the error event of a watch 0, then the code of the Status counts.
+        data: the answer's body, a `Status` object if all is well.
+        retry_after: of the answer's header; the Status may name one too.
     """
-    details = body if isinstance(body, Mapping) and body.get("kind") == "Status" else {}
-    reason = _text(details.get("reason"))
+    try:
+        said = _Status.model_validate_json(data)
+    except ValidationError:
+        return _from_stranger(what, http_status, data, retry_after)
+    status = http_status or said.code or 500
     code, kind = _BY_STATUS.get(status, ("server-error", ServerError) if status >= 500 else ("refused", Invalid))
-    if status == 409 and reason == "AlreadyExists":
+    if status == 409 and said.reason == "AlreadyExists":
         code, kind = "already-exists", AlreadyExists
-    said = " ".join(_text(details.get("message")).split()) or f"the answer is no Kubernetes Status (HTTP {status})"
-    message = f"{what}: {said}"[:600]
-    error = kind(code, message, retry_after) if issubclass(kind, TransientApiError) else kind(code, message)
-    error.status, error.reason, error.causes = status, reason, _causes(details)
+    details = said.details or _Details()
+    if retry_after is None and details.retry_after_seconds:
+        retry_after = timedelta(seconds=details.retry_after_seconds)
+    causes = tuple(Cause(c.reason, c.message, c.field) for c in details.causes or ())
+    text = f"{what}: {_one_line(said.message) or said.reason or f'HTTP {status}'}"
+    return _build(kind, code, text, _Refusal(status, said.reason, causes, retry_after))
+
+
+def bad_answer(what: str, data: bytes, problem: str) -> BadAnswer:
+    """The error for an answer of success that cannot be read."""
+    return BadAnswer("bad-answer", f"{what}: the answer is {problem}: {_quote(data)}"[:_LONGEST_MESSAGE])
+
+
+def _from_stranger(what: str, status: int, data: bytes, retry_after: timedelta | None) -> MidwatchError:
+    """No Status: a proxy or a gateway. It may ask for patience; of the cluster's state it says nothing.
+
+    The API server itself answers so when it sheds load (429 in plain text) and for a group that it does not serve.
+    """
+    text = f"{what}: the answer is no Kubernetes Status (HTTP {status}): {_quote(data)}"
+    if status == 429:
+        return _build(Throttled, "bad-answer", text, _Refusal(status, retry_after=retry_after))
+    if status >= 500:
+        return _build(ServerError, "bad-answer", text, _Refusal(status, retry_after=retry_after))
+    if status == 401:
+        return _build(Unauthorized, "bad-answer", text, _Refusal(status))
+    return BadAnswer("bad-answer", text[:_LONGEST_MESSAGE])
+
+
+def _build(kind: type[ApiError], code: str, text: str, refusal: _Refusal) -> ApiError:
+    text = text[:_LONGEST_MESSAGE]
+    after = refusal.retry_after
+    error = kind(code, text, after) if issubclass(kind, TransientApiError) else kind(code, text)
+    error.status, error.reason, error.causes = refusal.status, refusal.reason, refusal.causes
     return error
 
 
-def _causes(details: Mapping[object, object]) -> tuple[Cause, ...]:
-    inner = details.get("details")
-    listed = inner.get("causes") if isinstance(inner, Mapping) else None
-    if not isinstance(listed, list):
-        return ()
-    return tuple(
-        Cause(_text(c.get("reason")), _text(c.get("message")), _text(c.get("field")))
-        for c in listed
-        if isinstance(c, Mapping)
-    )
+def _one_line(text: str) -> str:
+    """One line, without a token that an echo of our own request may hold."""
+    return re.sub(r"(?i)\b(bearer)\s+[^\s\"'<,]+", r"\1 ...", " ".join(text.split()))
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+def _quote(data: bytes) -> str:
+    return json.dumps(_one_line(data[:_READ].decode(errors="replace"))[:_QUOTED], ensure_ascii=False)

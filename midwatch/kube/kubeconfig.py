@@ -1,167 +1,77 @@
-"""Kubeconfig files, merged as kubectl merges them. A context without usable credentials is an error."""
+"""Kubeconfig files, merged as kubectl merges them. A context without usable credentials is an error.
+
+What kubectl 1.36 does was tried with it: a token file goes before a token, a token before exec; a client certificate is
+sent with either; a certificate authority together with `insecure-skip-tls-verify` is refused.
+"""
 
 from __future__ import annotations
 
 import base64
-import binascii
+import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from urllib.parse import urlsplit
 
 from midwatch.domain.clusters import named_or_near
 from midwatch.domain.errors import UsageError
+from midwatch.kube.connection import ClientCertificate, Connection, Credentials, Exec, Token, TokenFile
+from midwatch.kube.kubeconfig_file import (
+    ClusterSpec,
+    ContextSpec,
+    ExecSpec,
+    KubeconfigFile,
+    UserSpec,
+    malformed,
+    read_kubeconfig,
+)
 
+__all__ = ["Connection", "Kubeconfig"]
 
-@dataclass(frozen=True, slots=True)
-class ClientCertificate:
-    """PEM bytes of a client certificate and its key."""
-
-    certificate: bytes
-    key: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A bearer token that does not change."""
-
-    value: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class TokenFile:
-    """A bearer token in a file, which is read for each request, since it is rotated."""
-
-    path: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Exec:
-    """A program that prints credentials (client.authentication.k8s.io)."""
-
-    command: str
-    args: tuple[str, ...]
-    env: tuple[tuple[str, str], ...] = field(repr=False)
-    api_version: str
-    install_hint: str
-    provide_cluster_info: bool
-
-
-type Credentials = ClientCertificate | Token | TokenFile | Exec
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """How to reach one cluster. `ca` is PEM text, None for the system's authorities."""
-
-    context: str
-    server: str
-    ca: str | None
-    insecure: bool
-    tls_server_name: str | None
-    proxy: str | None
-    credentials: Credentials
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class _Cluster(_Part):
-    server: str = ""
-    ca_data: str | None = Field(default=None, alias="certificate-authority-data")
-    ca_file: str | None = Field(default=None, alias="certificate-authority")
-    insecure: bool = Field(default=False, alias="insecure-skip-tls-verify")
-    tls_server_name: str | None = Field(default=None, alias="tls-server-name")
-    proxy: str | None = Field(default=None, alias="proxy-url")
-
-
-class _EnvVar(_Part):
-    name: str
-    value: SecretStr = SecretStr("")
-
-
-class _ExecSpec(_Part):
-    command: str
-    args: list[str] | None = None
-    env: list[_EnvVar] | None = None
-    api_version: str = Field(alias="apiVersion")
-    install_hint: str = Field(default="", alias="installHint")
-    provide_cluster_info: bool = Field(default=False, alias="provideClusterInfo")
-
-
-class _User(_Part):
-    certificate_data: str | None = Field(default=None, alias="client-certificate-data")
-    certificate_file: str | None = Field(default=None, alias="client-certificate")
-    key_data: SecretStr | None = Field(default=None, alias="client-key-data")
-    key_file: str | None = Field(default=None, alias="client-key")
-    token: SecretStr | None = None
-    token_file: str | None = Field(default=None, alias="tokenFile")
-    exec_: _ExecSpec | None = Field(default=None, alias="exec")
-    username: str | None = None
-    auth_provider: dict[str, object] | None = Field(default=None, alias="auth-provider")
-
-
-class _Context(_Part):
-    cluster: str = ""
-    user: str = ""
-
-
-class _NamedCluster(_Part):
-    name: str
-    cluster: _Cluster = _Cluster()
-
-
-class _NamedUser(_Part):
-    name: str
-    user: _User | None = None
-
-
-class _NamedContext(_Part):
-    name: str
-    context: _Context = _Context()
-
-
-class _File(_Part):
-    clusters: list[_NamedCluster] | None = None
-    users: list[_NamedUser] | None = None
-    contexts: list[_NamedContext] | None = None
-    current_context: str | None = Field(default=None, alias="current-context")
+_EXEC_EXTENSION = "client.authentication.k8s.io/exec"
+_CERTIFICATES = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry[T]:
     """A part of a kubeconfig, and the file that holds it: relative paths start there."""
 
+    name: str
     value: T
     file: Path
 
+    def resolve(self, path: str) -> Path:
+        return self.file.parent / path
+
+
+def _first[T](entries: Iterable[tuple[str, T | None, Path]], empty: T) -> dict[str, _Entry[T]]:
+    found: dict[str, _Entry[T]] = {}
+    for name, value, file in entries:
+        found.setdefault(name, _Entry(name, value or empty, file))
+    return found
+
 
 class Kubeconfig:
-    """One or more kubeconfig files; the first that names something wins."""
+    """One or more kubeconfig files; the first that names something wins.
 
-    def __init__(self, files: list[tuple[Path, _File]]) -> None:
-        self._clusters: dict[str, _Entry[_Cluster]] = {}
-        self._users: dict[str, _Entry[_User]] = {}
-        self._contexts: dict[str, _Entry[_Context]] = {}
+    Attributes:
+        current_context: of the first file that sets one; None when none does.
+    """
+
+    def __init__(self, files: Sequence[tuple[Path, KubeconfigFile]]) -> None:
+        self._clusters = _first(((c.name, c.cluster, p) for p, f in files for c in f.clusters or ()), ClusterSpec())
+        self._users = _first(((u.name, u.user, p) for p, f in files for u in f.users or ()), UserSpec())
+        self._contexts = _first(((c.name, c.context, p) for p, f in files for c in f.contexts or ()), ContextSpec())
         self.current_context = next((f.current_context for _, f in files if f.current_context), None)
-        for path, file in files:
-            for cluster in file.clusters or []:
-                self._clusters.setdefault(cluster.name, _Entry(cluster.cluster, path))
-            for user in file.users or []:
-                self._users.setdefault(user.name, _Entry(user.user or _User(), path))
-            for context in file.contexts or []:
-                self._contexts.setdefault(context.name, _Entry(context.context, path))
 
     @classmethod
-    def load(cls, explicit: Path | None, env: Mapping[str, str]) -> Kubeconfig:
+    def load(cls, paths: Sequence[Path] | None, env: Mapping[str, str]) -> Kubeconfig:
         """Read the files as kubectl finds them.
 
         Args:
-            explicit: the one file that the caller named; it must exist.
+            paths: the files that the caller named; each must exist. None to look where the environment says.
             env: `KUBECONFIG` (a list of files, missing ones are passed over), else `~/.kube/config` under `HOME`.
 
         Raises:
@@ -169,11 +79,12 @@ class Kubeconfig:
         """
         listed = [Path(part) for part in env.get("KUBECONFIG", "").split(os.pathsep) if part]
         home = Path(env.get("HOME") or Path.home()) / ".kube" / "config"
-        paths = [explicit] if explicit is not None else listed or [home]
-        files = [(path.absolute(), _read(path)) for path in paths if path.exists()]
-        if not files:
-            raise UsageError("kubeconfig-not-found", "no kubeconfig: there is no " + ", ".join(str(p) for p in paths))
-        return cls(files)
+        wanted = list(paths) if paths is not None else listed or [home]
+        there = [path.absolute() for path in wanted if path.exists()]
+        if not there or (paths is not None and len(there) < len(wanted)):
+            missing = ", ".join(str(path) for path in wanted if not path.exists())
+            raise UsageError("kubeconfig-not-found", f"no kubeconfig: there is no {missing}")
+        return cls([(path, read_kubeconfig(path)) for path in there])
 
     @property
     def contexts(self) -> list[str]:
@@ -181,102 +92,146 @@ class Kubeconfig:
         return sorted(self._contexts)
 
     def connection(self, context: str) -> Connection:
-        """How to reach the cluster of a context.
+        """How to reach the cluster of a context. Nothing is run and no connection is made.
 
         Raises:
-            UsageError: `unknown-context`, `kubeconfig-malformed`, `no-credentials`, `unsupported-credentials`.
+            UsageError: `unknown-context`, `kubeconfig-malformed`, `no-credentials` or `unsupported-credentials`; each
+                names the file and the key.
         """
         found = self._contexts.get(context)
         if found is None:
-            near = named_or_near(context, self.contexts)
-            raise UsageError("unknown-context", f"the kubeconfig has no context {context!r}: {near}")
+            raise UsageError("unknown-context", f"the kubeconfig has no context {context!r}: {self._others(context)}")
         where = f"{found.file}: context {context!r}"
         cluster = self._clusters.get(found.value.cluster)
+        if cluster is None:
+            raise malformed(f"{where} names cluster {found.value.cluster!r}, which no file has")
         user = self._users.get(found.value.user)
-        if cluster is None or not cluster.value.server:
-            raise _malformed(f"{where} names cluster {found.value.cluster!r}, which has no server there")
-        if not cluster.value.server.startswith(("https://", "http://")):
-            raise _malformed(f"{cluster.file}: cluster {found.value.cluster!r} has no URL as its server")
         if user is None:
-            raise UsageError("no-credentials", f"{where} names user {found.value.user!r}, which is not there")
+            raise UsageError("no-credentials", f"{where} names user {found.value.user!r}, which no file has")
         spec = cluster.value
         return Connection(
             context=context,
-            server=spec.server.rstrip("/"),
-            ca=None if spec.insecure else _ca(cluster),
+            server=_server(cluster),
+            ca=_ca(cluster),
             insecure=spec.insecure,
             tls_server_name=spec.tls_server_name or None,
-            proxy=spec.proxy or None,
-            credentials=_credentials(user, f"{user.file}: user {found.value.user!r}"),
+            proxy=_proxy(cluster),
+            credentials=_credentials(user, cluster),
         )
 
+    def _others(self, context: str) -> str:
+        """What there is instead: a close match first, then all."""
+        near, known = named_or_near(context, self.contexts), ", ".join(self.contexts)
+        return f"{near} (there are {known})" if near.startswith("did you mean") else near
 
-def _malformed(message: str) -> UsageError:
-    return UsageError("kubeconfig-malformed", message)
 
-
-def _read(path: Path) -> _File:
+def _server(cluster: _Entry[ClusterSpec]) -> str:
+    where = f"{cluster.file}: cluster {cluster.name!r}: `server`"
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark is not None else ""
-        raise _malformed(f"{path}{line}: {getattr(error, 'problem', None) or 'not YAML'}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise _malformed(f"{path} cannot be read: {error}") from error
+        url = urlsplit(cluster.value.server)
+        host, _ = url.hostname, url.port
+    except ValueError:
+        raise malformed(f"{where} is no URL") from None
+    if url.scheme not in {"https", "http"} or not host:
+        raise malformed(f"{where} is no URL that begins with https://")
+    if url.username is not None:
+        raise UsageError("unsupported-credentials", f"{where} holds a user name: use a certificate, a token or exec")
+    return cluster.value.server.rstrip("/")
+
+
+def _proxy(cluster: _Entry[ClusterSpec]) -> str | None:
+    proxy = cluster.value.proxy
+    if proxy and not proxy.startswith(("http://", "https://")):
+        raise malformed(f"{cluster.file}: cluster {cluster.name!r}: `proxy-url` is no HTTP proxy, others do not work")
+    return proxy or None
+
+
+def _ca(cluster: _Entry[ClusterSpec]) -> str | None:
+    spec = cluster.value
+    key = "certificate-authority-data" if spec.ca_data else "certificate-authority"
+    data = _pem(cluster, spec.ca_data, spec.ca_file, key)
     if data is None:
-        data = {}
-    if not isinstance(data, dict):
-        raise _malformed(f"{path}: a kubeconfig is a mapping")
-    try:
-        return _File.model_validate(data)
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise _malformed(f"{path}: `{key}`: {first['msg']}") from None
+        return None
+    where = f"{cluster.file}: cluster {cluster.name!r}: `{key}`"
+    if spec.insecure:
+        raise malformed(f"{where} and `insecure-skip-tls-verify` contradict each other")
+    certificates = _CERTIFICATES.findall(data.decode("utf-8", errors="replace"))
+    if not certificates:
+        raise malformed(f"{where} holds no PEM certificate")
+    return "\n".join([*certificates, ""])
 
 
-def _ca(entry: _Entry[_Cluster]) -> str | None:
-    try:
-        if entry.value.ca_data:
-            return base64.b64decode(entry.value.ca_data, validate=False).decode("ascii")
-        if entry.value.ca_file:
-            return (entry.file.parent / entry.value.ca_file).read_text(encoding="ascii")
-    except (OSError, ValueError) as error:
-        raise _malformed(f"{entry.file}: the certificate authority cannot be read: {error}") from error
-    return None
+def _credentials(user: _Entry[UserSpec], cluster: _Entry[ClusterSpec]) -> Credentials:
+    spec, where = user.value, f"{user.file}: user {user.name!r}"
+    _refuse_unsupported(spec, where)
+    certificate = _pem(user, spec.certificate_data, spec.certificate_file, "client-certificate")
+    key_data = spec.key_data.get_secret_value() if spec.key_data else None
+    key = _pem(user, key_data, spec.key_file, "client-key")
+    if (certificate is None) != (key is None):
+        missing = "client-key" if key is None else "client-certificate"
+        raise UsageError("no-credentials", f"{where} has no `{missing}` beside the other half")
+    if key is not None and b"ENCRYPTED" in key:  # OpenSSL would ask for the password at the terminal
+        raise UsageError("unsupported-credentials", f"{where}: `client-key` is encrypted")
+    bearer = _bearer(user)
+    if certificate is not None and key is not None:
+        return ClientCertificate(certificate, key, bearer)
+    if bearer is not None:
+        return bearer
+    if spec.exec_ is not None:
+        return _exec(user, spec.exec_, cluster)
+    raise UsageError("no-credentials", f"{where} has no certificate, token or exec")
 
 
-def _credentials(entry: _Entry[_User], where: str) -> Credentials:
-    user = entry.value
-    if user.exec_ is not None:
-        spec = user.exec_
-        env = tuple((e.name, e.value.get_secret_value()) for e in spec.env or [])
-        command = str(entry.file.parent / spec.command) if "/" in spec.command else spec.command
-        return Exec(
-            command, tuple(spec.args or ()), env, spec.api_version, spec.install_hint, spec.provide_cluster_info
-        )
-    if user.token is not None and user.token.get_secret_value():
-        return Token(user.token.get_secret_value())
-    if user.token_file:
-        return TokenFile(entry.file.parent / user.token_file)
-    certificate = _pem(entry.file, user.certificate_data, user.certificate_file, f"{where}: client certificate")
-    key_data = user.key_data.get_secret_value() if user.key_data else None
-    key = _pem(entry.file, key_data, user.key_file, f"{where}: client key")
-    if certificate and key:
-        return ClientCertificate(certificate, key)
-    if user.username or user.auth_provider:
-        kind = "a user name and password" if user.username else "an auth-provider"
-        raise UsageError("unsupported-credentials", f"{where} has {kind}: use a certificate, a token or exec")
-    raise UsageError("no-credentials", f"{where} has no credentials that work without a person")
+def _refuse_unsupported(spec: UserSpec, where: str) -> None:
+    """Refuse what we do not do. Passing over an impersonation would act with more rights than the file asks for."""
+    found = None
+    if spec.username or spec.password:
+        found = "`username` and `password`"
+    elif spec.auth_provider is not None:
+        found = f"`auth-provider` {spec.auth_provider.name!r}"
+    elif spec.impersonate or spec.impersonate_uid or spec.impersonate_groups or spec.impersonate_extra:
+        found = "`as`"
+    elif spec.exec_ is not None and spec.exec_.interactive_mode == "Always":
+        found = "an `exec` with interactiveMode Always, which needs a person,"
+    if found is not None:
+        text = f"{where} has {found}, which is not supported: use a certificate, a token or exec"
+        raise UsageError("unsupported-credentials", text)
 
 
-def _pem(file: Path, data: str | None, path: str | None, what: str) -> bytes | None:
+def _bearer(user: _Entry[UserSpec]) -> Token | TokenFile | None:
+    if user.value.token_file:
+        return TokenFile(user.resolve(user.value.token_file))
+    if user.value.token is None or not user.value.token.get_secret_value():
+        return None
+    token = user.value.token.get_secret_value().strip()
+    if not token.isascii() or not token.isprintable():
+        raise malformed(f"{user.file}: user {user.name!r}: `token` has characters that no HTTP header can carry")
+    return Token(token)
+
+
+def _exec(user: _Entry[UserSpec], spec: ExecSpec, cluster: _Entry[ClusterSpec]) -> Exec:
+    extensions = (e.extension for e in cluster.value.extensions or () if e.name == _EXEC_EXTENSION)
+    config = next(extensions, None)
+    return Exec(
+        command=str(user.resolve(spec.command)) if "/" in spec.command else spec.command,
+        args=tuple(spec.args or ()),
+        env=tuple((e.name, e.value.get_secret_value()) for e in spec.env or ()),
+        api_version=spec.api_version,
+        install_hint=" ".join(spec.install_hint.split()),
+        provide_cluster_info=spec.provide_cluster_info,
+        cluster_config=None if config is None else json.dumps(config),
+    )
+
+
+def _pem[T](entry: _Entry[T], data: str | None, path: str | None, key: str) -> bytes | None:
+    """The bytes given in the file or beside it; data goes first, as with kubectl."""
     try:
         if data:
-            return base64.b64decode(data)
+            return base64.b64decode("".join(data.split()), validate=True)
         if path:
-            return (file.parent / path).read_bytes()
-    except (OSError, binascii.Error) as error:
-        raise _malformed(f"{what} cannot be read: {error}") from error
+            return entry.resolve(path).read_bytes()
+    except OSError as error:
+        raise malformed(f"{entry.file}: {entry.name!r}: `{key}` cannot be read: {error.strerror}: {path}") from None
+    except ValueError:
+        raise malformed(f"{entry.file}: {entry.name!r}: `{key}` is no base64") from None
     return None

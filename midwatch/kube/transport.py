@@ -1,0 +1,191 @@
+"""One request over `kubernetes.aio`'s REST layer: TLS and pooling are its, the error tree is ours.
+
+TLS is as kubectl has it: chain, expiry and host name are checked, but a certificate authority without key identifiers
+is fine, which Python 3.13's strict mode would refuse (kubernetes-client/python#2394).
+
+No write is ever sent twice by the layers below: aiohttp would send a PUT or DELETE again when the server closes the
+connection, although the first may have been carried out. That is switched off, and reads are repeated by `client`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+import aiohttp
+from kubernetes.aio.client import Configuration
+from kubernetes.aio.client.rest import RESTClientObject
+
+from midwatch import __version__
+from midwatch.domain.errors import MidwatchError, UsageError
+from midwatch.kube.connection import ClientCertificate, Connection
+from midwatch.kube.credentials import Identity
+from midwatch.kube.errors import TlsError, Unreachable, from_answer
+from midwatch.kube.proxies import proxy_of
+
+_CONNECT_SECONDS = 10.0
+"""TCP and TLS; a host that drops packets should not use up the time that is meant for the answer."""
+_ERROR_BODY_SECONDS = 5.0
+_WHY_UNTRUSTED = {
+    9: "it is not valid yet",
+    10: "it has expired",
+    18: "it is self-signed, and is none of the certificate authorities of the kubeconfig",
+    19: "its chain ends in an authority that the kubeconfig does not trust",
+    20: "it is signed by an authority that the kubeconfig does not trust",
+    21: "it is signed by an authority that the kubeconfig does not trust",
+    62: "it is for another host name",
+    64: "it is for another IP address",
+}
+"""By OpenSSL's X509_V_ERR_* number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request. `url` is path and query; `body` is sent as JSON."""
+
+    method: str
+    url: str
+    what: str
+    body: object = None
+    content_type: str = "application/json"
+
+
+class _Rest(RESTClientObject):
+    def _create_pool_manager(self) -> aiohttp.ClientSession:
+        session: aiohttp.ClientSession = super()._create_pool_manager()
+        session._retry_connection = False
+        return session
+
+
+class Transport:
+    """The connections to one server under one client certificate (or none)."""
+
+    def __init__(self, connection: Connection, certificate: ClientCertificate | None) -> None:
+        self._server = connection.server
+        self._rest = _rest(connection, certificate)
+
+    async def send(self, request: Request, identity: Identity) -> aiohttp.ClientResponse:
+        """Send once, and return the answer when its head is there. The caller bounds the time and closes the answer.
+
+        Raises:
+            MidwatchError: there is no answer, or it is no success.
+        """
+        headers = {
+            "Accept": "application/json",
+            "User-Agent": f"midwatch/{__version__}",
+            "Content-Type": request.content_type,
+        }
+        if identity.token is not None:
+            headers["Authorization"] = f"Bearer {identity.token}"
+        try:
+            answer = await self._rest.request(  # type: ignore[no-untyped-call]  # the package has no types here
+                request.method,
+                self._server + request.url,
+                headers=headers,
+                body=request.body,
+                _request_timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+            )
+            response = answer.response
+            assert isinstance(response, aiohttp.ClientResponse)
+            if response.status >= 300:
+                async with response:
+                    raise from_answer(request.what, response.status, await _body(response), _retry_after(response))
+        except (aiohttp.ClientError, OSError) as error:
+            raise no_answer(request.what, error) from error
+        return response
+
+    async def close(self) -> None:
+        """Close the connections, whatever is on them."""
+        await self._rest.close()
+
+
+def no_answer(what: str, error: aiohttp.ClientError | OSError) -> MidwatchError:
+    """The error for a connection that did not come about or broke. Its text is ours, since theirs may hold a proxy URL.
+
+    Of a write that ends so it is unknown whether the server acted.
+    """
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return _untrusted(what, error.certificate_error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _untrusted(what, error)
+    return Unreachable("unreachable", f"{what}: {_what_broke(error)}")
+
+
+def _what_broke(error: aiohttp.ClientError | OSError) -> str:
+    match error:
+        case aiohttp.ClientHttpProxyError():
+            text = f"the proxy answered {error.status}"
+        case aiohttp.ClientConnectorSSLError():
+            text = f"no TLS connection: {getattr(error.os_error, 'reason', None)}"
+        case aiohttp.ClientConnectorDNSError():
+            text = f"the host name is not known: {error.os_error.strerror}"
+        case aiohttp.ClientConnectorError():
+            side = "the proxy" if isinstance(error, aiohttp.ClientProxyConnectionError) else "the server"
+            text = f"cannot connect to {side}: {error.os_error.strerror or type(error.os_error).__name__}"
+        case aiohttp.ConnectionTimeoutError():
+            text = f"no connection within {_CONNECT_SECONDS:g} s"
+        case _:
+            text = f"the connection broke: {type(error).__name__}"
+    return text
+
+
+def _untrusted(what: str, error: Exception) -> TlsError:
+    number = getattr(error, "verify_code", 0)
+    said = _WHY_UNTRUSTED.get(number) or getattr(error, "verify_message", None) or type(error).__name__
+    return TlsError("tls-verification", f"{what}: the server's certificate is not trusted: {said}")
+
+
+def _rest(connection: Connection, certificate: ClientCertificate | None) -> RESTClientObject:
+    configuration = Configuration(host=connection.server)
+    configuration.verify_ssl = not connection.insecure
+    configuration.disable_strict_ssl_verification = True
+    configuration.ca_cert_data = connection.ca
+    configuration.tls_server_name = connection.tls_server_name
+    configuration.proxy = proxy_of(connection)
+    # trust_env would also take a password from ~/.netrc, and proxies by other rules than kubectl's.
+    configuration.client_session_kwargs = {"trust_env": False, "cookie_jar": aiohttp.DummyCookieJar()}
+    with tempfile.TemporaryDirectory(prefix="midwatch-") as folder:
+        if certificate is not None:
+            _store(configuration, certificate, Path(folder))
+        try:
+            return _Rest(configuration)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "reason", None) or "not PEM"
+            text = f"context {connection.context!r}: certificate authority, client certificate or key: {reason}"
+            raise UsageError("kubeconfig-malformed", text) from None
+
+
+def _store(configuration: Configuration, certificate: ClientCertificate, folder: Path) -> None:
+    """OpenSSL reads a client certificate from files only; the folder goes as soon as it has."""
+    for name, data in (("client.crt", certificate.certificate), ("client.key", certificate.key)):
+        path = folder / name
+        path.touch(mode=0o600)
+        path.write_bytes(data)
+    configuration.cert_file, configuration.key_file = str(folder / "client.crt"), str(folder / "client.key")
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """The body of a refusal. When it does not come, the status alone must do."""
+    try:
+        async with asyncio.timeout(_ERROR_BODY_SECONDS):
+            return await response.read()
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        return b""
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> timedelta | None:
+    """The header's value: seconds or a date (RFC 9110, 10.2.3)."""
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isdecimal():
+        return timedelta(seconds=int(value))
+    try:
+        when = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    left = (when if when.tzinfo else when.replace(tzinfo=UTC)) - datetime.now(UTC)
+    return max(left, timedelta(0))
