@@ -293,7 +293,7 @@ class _ClusterWatch:
                     name=s.name, outcome=NodeOutcome.SKIPPED, pool=s.pool, zone=s.zone, reason=s.reason, started=False
                 )
                 self._ended[s.name] = skipped
-        was_cancelled = any(end.outcome is NodeOutcome.CANCELLED for end in self._ended.values())
+        was_cancelled = cancelled and any(end.outcome is NodeOutcome.CANCELLED for end in self._ended.values())
         halted = self._halt is not None and (bool(remaining) or self._halt.code == "lease-lost")
         ending = cluster_outcome([e.outcome for e in self._ended.values()], halted=halted, cancelled=was_cancelled)
         return ClusterResult(outcome=ending, error=self._halt if halted else self._error, nodes=self._nodes())

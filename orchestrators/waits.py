@@ -70,7 +70,8 @@ def _poll(ctx: OrchestrationContext, request: PollRequest, wait: _Wait) -> Steps
             return PollResult(seen=seen, cancelled=True).to_wire()
         if since is None and now(ctx) >= request.deadline:
             return PollResult(seen=seen, timed_out=True).to_wire()
-        request = request.model_copy(update={"rounds": request.rounds + 1, "last": seen, "done_since": since})
+        rounds = 0 if seen.moved else request.rounds + 1
+        request = request.model_copy(update={"rounds": rounds, "last": seen, "done_since": since})
         ctx.set_custom_status(Progress(phase=wait.phase, waiting_for=seen.left).to_wire())
         timer = ctx.create_timer(_pause(ctx, request, wait))
         yield first_of([timer, cancel] if wait.cancellable else [timer])
@@ -94,8 +95,8 @@ def _look(ctx: OrchestrationContext, request: PollRequest, wait: _Wait) -> Steps
 
 
 def _pause(ctx: OrchestrationContext, request: PollRequest, wait: _Wait) -> timedelta:
-    """How long to pause: until the goal has held long enough, or longer with every round, but not past the deadline."""
+    """How long to pause: until the goal has held, or longer with each idle round, but not past the deadline."""
     if request.done_since is not None:
         return max(request.done_since + wait.confirm_after - now(ctx), timedelta(0))
-    grown = _SHORTEST_PAUSE if request.last.moved else _SHORTEST_PAUSE * 2 ** min(request.rounds, 6)
+    grown: timedelta = _SHORTEST_PAUSE * 2 ** min(request.rounds, 6)
     return min(grown, _LONGEST_PAUSE, max(request.deadline - now(ctx), timedelta(0)))

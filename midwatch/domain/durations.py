@@ -14,8 +14,8 @@ _UNITS = {
     "m": timedelta(minutes=1),
     "h": timedelta(hours=1),
 }
-_PART = re.compile(r"(\d+)(ms|s|m|h)")
-_WHOLE = re.compile(r"(?:\d+(?:ms|s|m|h))+")
+_PART = re.compile(r"([0-9]+)(ms|s|m|h)")
+_WHOLE = re.compile(r"(?:[0-9]+(?:ms|s|m|h))+")
 _LONGEST = timedelta(days=7)
 """No single step of a node patch is meant to last longer; a larger figure is a typing error."""
 
@@ -33,8 +33,8 @@ def parse_duration(text: object) -> timedelta:
     total = timedelta()
     for amount, unit in _PART.findall(text):
         total += min(int(amount), 10**10) * _UNITS[unit]
-    if total > _LONGEST:
-        raise ValueError(f"{text!r} is longer than seven days")
+        if total > _LONGEST:  # here, since the sum of many such parts would be more than a timedelta holds
+            raise ValueError(f"{text!r} is longer than seven days")
     return total
 
 

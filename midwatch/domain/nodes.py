@@ -170,7 +170,7 @@ def judge(node: NodeView, policy: NodePolicy, now: datetime) -> Judgement:
         reason = need.unknown
     elif wait is not None:
         reason = f"too-recent: the policy waits another {format_duration(wait)}"
-    elif node.unschedulable and node.claim is None:
+    elif node.unschedulable and (node.claim is None or node.claim.was_unschedulable):
         reason = "cordoned: somebody else cordoned the node"
     elif not node.ready:
         reason = "not-ready: the node is not Ready"

@@ -83,7 +83,8 @@ class NodePolicy(_Section):
     max_unavailable: int | str = Field(
         default=1,
         description="Most nodes of the cluster that may be unavailable at once: a number, or a percentage of all its "
-        'nodes such as "10%", rounded down, at least 1. Nodes  Ready for any reason count, and all that we hold.',
+        'nodes such as "10%", rounded down, at least 1. Nodes that are not Ready for any reason count, and all that we '
+        "hold.",
     )
     count_cordoned: bool = Field(
         default=False, description="`true`: Ready nodes that somebody else cordoned count as unavailable too."

@@ -38,14 +38,14 @@ def boot_state(node: NodeView, before: Before) -> BootState:
     """Whether the node has booted anew and is Ready since.
 
     A Ready that was written before the reboot proves nothing: its heartbeat must be newer than the node's last word
-    from before.
+    from before. An empty boot ID proves nothing either.
     """
-    if node.boot_id == before.boot_id:
+    if not node.boot_id or node.boot_id == before.boot_id:
         return BootState.SAME_BOOT
     ready = node.condition("Ready")
     if ready is None or ready.status != "True":
         return BootState.DOWN
-    if before.heartbeat is not None and (ready.heartbeat is None or ready.heartbeat < before.heartbeat):
+    if before.heartbeat is not None and (ready.heartbeat is None or ready.heartbeat <= before.heartbeat):
         return BootState.DOWN
     return BootState.READY
 
@@ -60,7 +60,7 @@ def need_is_gone(node: NodeView, needs: Iterable[Need], before: Before, now: dat
         condition = node.condition(need.condition)
         if condition is None or view.needed is Needed.UNKNOWN:
             return view.unknown
-        if before.heartbeat is not None and (condition.heartbeat is None or condition.heartbeat < before.heartbeat):
+        if before.heartbeat is not None and (condition.heartbeat is None or condition.heartbeat <= before.heartbeat):
             return f"unconfirmed: {need.condition} has not been reported since the boot"
         if view.needed is Needed.TRUE:
             return f"still-set: {need.condition} is {condition.status}: {condition.message}"

@@ -125,6 +125,7 @@ class PollRequest(Message):
     before: Before
     deadline: datetime
     rounds: int = 0
+    """Rounds since something moved; the pause between rounds grows with them."""
     done_since: datetime | None = None
     last: Seen = Seen()
 

@@ -41,12 +41,25 @@ def main() -> int:
                     answer({})
                 elif command == "history":
                     answer(asdict(host.history(argument)))
+                elif command == "fill":
+                    fill_disk(host)
+                    answer({})
+                elif command == "serve":
+                    host.serve_forever()
                 elif command == "under":
                     answer(asdict(host.history_under(argument)))
     except HostError as error:
         answer({"error": error.code, "message": error.message})
         return 1
     return 0
+
+
+def fill_disk(host: EmbeddedHost) -> None:
+    """Let the journal grow by no more than a page."""
+    assert host._backend is not None
+    journal = host._backend._store.journal
+    (pages,) = journal._db.execute("PRAGMA page_count").fetchone()
+    journal._db.execute(f"PRAGMA max_page_count={pages + 1}")
 
 
 def answer(message: dict[str, object]) -> None:

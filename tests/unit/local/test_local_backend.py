@@ -16,13 +16,13 @@ from durabletask.client import TaskHubGrpcClient
 from durabletask.grpc_options import GrpcChannelOptions
 from durabletask.internal import helpers
 from durabletask.worker import TaskHubGrpcWorker
-from local_kit import InlineWorker, eventually, open_backend, output, start, status
 
 from midwatch.local.backend import Backend
 from midwatch.local.clock import VirtualClock
 from midwatch.local.errors import HostError, JournalError, RefusedError
 from midwatch.local.journal import SCHEMA_VERSION, Journal
 from midwatch.local.service import Server
+from tests.unit.local.local_kit import InlineWorker, eventually, open_backend, output, start, status
 
 # What an orchestrator yields and returns is anything: the library types it so.
 type Steps = Generator[task.Task[Any], Any, Any]

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from local_kit import Served, eventually, serving
 
 from midwatch.local.state import running_host
+from tests.unit.local.local_kit import Served, eventually, serving
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +160,16 @@ def test_a_host_that_only_looks_runs_nothing_until_told(tmp_path: Path, log: Pat
         assert host.get("/api/state/c") == {"status": "PENDING", "output": None, "failure": None}
         host.ask("resume")
         assert host.result("c") == 1
+
+
+def test_the_host_stops_with_the_reason_when_the_disk_is_full(tmp_path: Path) -> None:
+    with serving(tmp_path / "state") as host:
+        host.ask("fill")
+        assert host.call("POST", "/api/start/echo/big", json.dumps("x" * 500_000).encode())[0] == 500
+        stopped = host.ask("serve")
+        assert stopped["error"] == "journal-write"
+        assert "full" in str(stopped["message"])
+        eventually(lambda: running_host(tmp_path / "state") is None)
 
 
 def test_a_timer_runs_on_schedule_by_hand_and_late_after_a_pause(tmp_path: Path, log: Path) -> None:
