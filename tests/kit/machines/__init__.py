@@ -1,0 +1,1 @@
+"""Stand-in machines: a PID and mount namespace per node that really runs commands and really goes down."""
