@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from durabletask.task import OrchestrationContext, Task, TaskFailedError, TimerTask
 
-from midwatch.domain import ids, lease
+from midwatch.domain import ids
 from midwatch.domain.base import Json
-from midwatch.domain.budget import Candidate, Choice, choose
+from midwatch.domain.budget import Candidate, Choice, choose, disruption_budget
 from midwatch.domain.outcomes import ClusterOutcome, NodeOutcome
-from midwatch.domain.rollout import cluster_outcome, too_many_failed
+from midwatch.domain.rollout import cluster_report, not_started, too_many_failed
 from midwatch.domain.runs import (
     CANCEL_EVENT,
     SHOWN,
@@ -21,19 +21,14 @@ from midwatch.domain.runs import (
     NodeRequest,
     NodeResult,
 )
-from midwatch.domain.steps import (
-    ClusterStep,
-    Failure,
-    LeaseHeld,
-    Released,
-    ReleaseStep,
-    Surveyed,
-    SurveyStep,
-)
-from orchestrators.calls import BRIEF, StepError, Steps, call, first_line, first_of, now, start
+from midwatch.domain.steps import ClusterStep, Failure, Released, ReleaseStep, Surveyed, SurveyStep
+from orchestrators.calls import StepError, Steps, call, first_line, first_of, now, start
+from orchestrators.leases import LeaseKeeper
 
 _NODES_PER_HISTORY = 20
-"""After so many nodes the execution continues as new, which keeps its history under 500 events."""
+_TURNS_PER_HISTORY = 60
+"""After so many nodes or turns no node is started until the execution has continued as new, which keeps its history
+under about 500 events; a turn is a node's end, a pause, a look at a spent budget, or a renewal of the lease."""
 _BUDGET_PAUSE = timedelta(seconds=15)
 """How often a spent budget is looked at again."""
 
@@ -45,7 +40,7 @@ def patch_cluster(ctx: OrchestrationContext, payload: Json) -> Steps[Json]:
     2. Survey the cluster: candidates, nodes to skip, what is unavailable.
     3. Put back nodes that a run which is no more left claimed.
     4. Start as many nodes as the budget allows, and wait for any to end, for the pause after it, or for a cancel; then
-       survey again. Every 20 nodes, when none is in work, continue as new.
+       survey again. Every 20 nodes or 60 turns, when none is in work, continue as new.
     5. Stop starting when too many failed, on a cancel, when the lease is lost, or when the budget stays spent.
     6. Release the lease and report.
     """
@@ -61,16 +56,17 @@ class _ClusterWatch:
         self._ctx = ctx
         self._request = request
         self._step = ClusterStep(run=request.run, cluster=request.cluster)
+        self._lease = LeaseKeeper(ctx, self._step)
         self._cancel = ctx.wait_for_external_event(CANCEL_EVENT)
-        self._renewal: TimerTask | None = None
         self._running: dict[str, tuple[Candidate, Task[object]]] = {}
         self._ended: dict[str, NodeEnd] = {end.name: end for end in request.ended}
         self._started = 0
+        self._turns = 0
         self._told = False
         self._halt: Failure | None = None
         self._error: Failure | None = None
         self._pause_until = request.pause_until
-        self._spent_since: datetime | None = None
+        self._spent_since = request.spent_since
         self._surveyed: Surveyed | None = None
 
     def run(self) -> Steps[ClusterResult | None]:
@@ -79,13 +75,21 @@ class _ClusterWatch:
             return refused
         while (yield from self._turn()):
             if self._history_is_long() and not self._running and not self._stopping and self._remaining():
-                self._stop_renewal()
-                state = {"leased": True, "ended": self._nodes(), "pause_until": self._pause_until}
-                self._ctx.continue_as_new(self._request.model_copy(update=state).to_wire(), save_events=True)
+                self._lease.stop()
+                self._ctx.continue_as_new(self._carried().to_wire(), save_events=True)
                 return None
-        self._stop_renewal()
-        yield from self._release_lease()
+        self._lease.stop()
+        self._error = yield from self._lease.free()
         return self._result()
+
+    def _carried(self) -> ClusterRequest:
+        state = {
+            "leased": True,
+            "ended": self._nodes(),
+            "pause_until": self._pause_until,
+            "spent_since": self._spent_since,
+        }
+        return self._request.model_copy(update=state)
 
     def _open(self) -> Steps[ClusterResult | None]:
         """Steps 1 to 3. The result when there is nothing to go on with."""
@@ -93,7 +97,7 @@ class _ClusterWatch:
         leased = self._request.leased
         try:
             if new:
-                held = yield from call(self._ctx, "acquire_lease", self._step, LeaseHeld, BRIEF)
+                held = yield from self._lease.take()
                 if not held.held:
                     failure = Failure(code="busy", message=f"run {held.holder} holds the lease of this cluster")
                     return ClusterResult(outcome=ClusterOutcome.BUSY, error=failure, nodes=())
@@ -102,7 +106,7 @@ class _ClusterWatch:
         except StepError as error:
             failure = Failure(code=error.code, message=error.message)
             if leased:
-                yield from self._release_lease()
+                yield from self._lease.free()
             return ClusterResult(outcome=ClusterOutcome.UNREACHABLE, error=failure, nodes=self._nodes())
         if self._request.dry_run:
             return self._planned(self._surveyed)
@@ -111,7 +115,7 @@ class _ClusterWatch:
         return None
 
     def _history_is_long(self) -> bool:
-        return self._started >= _NODES_PER_HISTORY
+        return self._started >= _NODES_PER_HISTORY or self._turns >= _TURNS_PER_HISTORY
 
     @property
     def _pausing(self) -> bool:
@@ -134,23 +138,25 @@ class _ClusterWatch:
             return False
         timer = self._timer(choice)
         tasks: list[Task[object] | Task[None]] = [task for _, task in self._running.values()]
-        tasks += [*([] if timer is None else [timer]), self._renew_timer(), *([] if self._told else [self._cancel])]
+        tasks += [task for task in (timer, self._lease.timer()) if task is not None]
         self._ctx.set_custom_status(self._progress(choice).to_wire())
-        yield first_of(tasks)
+        yield first_of(tasks if self._told else [*tasks, self._cancel])
         if timer is not None:
             timer.cancel()
-        yield from self._after_wait()
+        self._turns += 1
+        for name in [name for name, (_, task) in self._running.items() if task.is_complete]:
+            self._end(*self._running.pop(name))
+        self._halt = (yield from self._lease.renew()) or self._halt
+        if self._may_start() and not self._pausing:
+            yield from self._look_again()
         return True
 
-    def _after_wait(self) -> Steps[None]:
-        over = [name for name, (_, task) in self._running.items() if task.is_complete]
-        for name in over:
-            self._end(*self._running.pop(name))
-        if self._renewal is not None and self._renewal.is_complete:
-            self._renewal = None
-            yield from self._renew()
-        if self._remaining() and not self._stopping and not self._pausing:
-            yield from self._look_again()
+    def _may_start(self) -> bool:
+        """Whether a survey can lead to a start: not while our own nodes take up the whole budget."""
+        if self._surveyed is None or self._stopping or not self._remaining():
+            return False
+        total = self._surveyed.availability.total
+        return len(self._running) < disruption_budget(self._request.policy.nodes, total)
 
     def _look_again(self) -> Steps[None]:
         try:
@@ -234,32 +240,6 @@ class _ClusterWatch:
                 instance = ids.node_instance(self._request.run, self._request.cluster.name, name)
                 self._ctx.send_event(instance, CANCEL_EVENT)
 
-    def _renew_timer(self) -> TimerTask:
-        if self._renewal is None:
-            self._renewal = self._ctx.create_timer(lease.RENEW_EVERY)
-        return self._renewal
-
-    def _renew(self) -> Steps[None]:
-        try:
-            held = yield from call(self._ctx, "acquire_lease", self._step, LeaseHeld)
-        except StepError:
-            return  # an outage: the next renewal tries again, and no node reboots without a look at the lease
-        if not held.held:
-            self._halt = Failure(code="lease-lost", message=f"run {held.holder} took the lease of this cluster")
-
-    def _stop_renewal(self) -> None:
-        if self._renewal is not None:
-            self._renewal.cancel()
-            self._renewal = None
-
-    def _release_lease(self) -> Steps[None]:
-        if self._request.dry_run:
-            return
-        try:
-            yield from call(self._ctx, "release_lease", self._step, LeaseHeld)
-        except StepError as error:
-            self._error = Failure(code="lease-left", message=f"the lease was not released: {error}")
-
     def _put_back(self, surveyed: Surveyed) -> Steps[None]:
         policy = self._request.policy
         for node in surveyed.abandoned:
@@ -274,32 +254,18 @@ class _ClusterWatch:
     def _planned(self, surveyed: Surveyed) -> ClusterResult:
         text = "dry-run: it would be rebooted"
         for c in surveyed.candidates:
-            self._ended[c.name] = _not_started(c, NodeOutcome.SKIPPED, text)
+            self._ended[c.name] = not_started(c, NodeOutcome.SKIPPED, text)
         return self._result()
 
     def _nodes(self) -> tuple[NodeEnd, ...]:
         return tuple(self._ended.values())
 
     def _result(self) -> ClusterResult:
-        cancelled = self._cancel.is_complete
-        remaining = self._remaining()
-        for candidate in remaining:
-            outcome = NodeOutcome.CANCELLED if cancelled else NodeOutcome.SKIPPED
-            reason = "cancelled: before it was started" if cancelled else f"halted: {self._halt}"
-            self._ended[candidate.name] = _not_started(candidate, outcome, reason)
-        for s in self._surveyed.skipped if self._surveyed else ():
-            if s.name not in self._ended:
-                skipped = NodeEnd(
-                    name=s.name, outcome=NodeOutcome.SKIPPED, pool=s.pool, zone=s.zone, reason=s.reason, started=False
-                )
-                self._ended[s.name] = skipped
-        was_cancelled = cancelled and any(end.outcome is NodeOutcome.CANCELLED for end in self._ended.values())
-        halted = self._halt is not None and (bool(remaining) or self._halt.code == "lease-lost")
-        ending = cluster_outcome([e.outcome for e in self._ended.values()], halted=halted, cancelled=was_cancelled)
-        return ClusterResult(outcome=ending, error=self._halt if halted else self._error, nodes=self._nodes())
-
-
-def _not_started(candidate: Candidate, outcome: NodeOutcome, reason: str) -> NodeEnd:
-    return NodeEnd(
-        name=candidate.name, outcome=outcome, pool=candidate.pool, zone=candidate.zone, reason=reason, started=False
-    )
+        return cluster_report(
+            self._nodes(),
+            remaining=self._remaining(),
+            skipped=self._surveyed.skipped if self._surveyed else (),
+            halt=self._halt,
+            left=self._error,
+            cancelled=self._cancel.is_complete,
+        )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from midwatch.domain.budget import Candidate
 from midwatch.domain.outcomes import ClusterOutcome, NodeOutcome, RunOutcome
+from midwatch.domain.runs import ClusterResult, NodeEnd
+from midwatch.domain.steps import Failure, Skipped
 
 
 def too_many_failed(outcomes: Sequence[NodeOutcome], tolerated: int) -> bool:
@@ -29,6 +32,43 @@ def cluster_outcome(outcomes: Sequence[NodeOutcome], *, halted: bool, cancelled:
     if all(outcome in {NodeOutcome.SKIPPED, NodeOutcome.GONE} for outcome in outcomes):
         return ClusterOutcome.NOTHING_TO_DO
     return ClusterOutcome.COMPLETED
+
+
+def not_started(node: Candidate | Skipped, outcome: NodeOutcome, reason: str) -> NodeEnd:
+    """The ending of a node that never got an instance of its own."""
+    return NodeEnd(name=node.name, outcome=outcome, pool=node.pool, zone=node.zone, reason=reason, started=False)
+
+
+def cluster_report(
+    ended: Sequence[NodeEnd],
+    *,
+    remaining: Sequence[Candidate],
+    skipped: Sequence[Skipped],
+    halt: Failure | None,
+    left: Failure | None,
+    cancelled: bool,
+) -> ClusterResult:
+    """What came of a cluster: every candidate is in it, started or not, and every skipped node.
+
+    Args:
+        ended: the nodes that were taken on.
+        remaining: the candidates that never were.
+        skipped: as surveyed last.
+        halt: why starting stopped early.
+        left: what could not be put back (the lease).
+        cancelled: whether a cancel came.
+    """
+    if cancelled:
+        rest = [not_started(c, NodeOutcome.CANCELLED, "cancelled: before it was started") for c in remaining]
+    else:
+        rest = [not_started(c, NodeOutcome.SKIPPED, f"halted: {halt}") for c in remaining]
+    known = {end.name for end in (*ended, *rest)}
+    rest += [not_started(s, NodeOutcome.SKIPPED, s.reason) for s in skipped if s.name not in known]
+    nodes = (*ended, *rest)
+    outcomes = [end.outcome for end in nodes]
+    halted = halt is not None and (bool(remaining) or halt.code == "lease-lost")
+    ending = cluster_outcome(outcomes, halted=halted, cancelled=cancelled and NodeOutcome.CANCELLED in outcomes)
+    return ClusterResult(outcome=ending, error=halt if halted else left, nodes=nodes)
 
 
 _SEVERITY = (

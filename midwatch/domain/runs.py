@@ -63,6 +63,7 @@ class ClusterRequest(Message):
     nodes: tuple[str, ...] = ()
     leased: bool = False
     pause_until: datetime | None = None
+    spent_since: datetime | None = None
     ended: tuple[NodeEnd, ...] = ()
 
 

@@ -7,7 +7,7 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from midwatch.local.clock import Clock
 
@@ -92,10 +92,12 @@ class Alarms:
                 gap = self._heap[0][0] - now if self._heap else None
                 self._poked = False
             # `idle` takes the backend's lock, under which `at` and `poke` are called: never ask it while holding ours.
-            if gap is not None and self._clock.auto_advance and self._idle():
-                self._clock.advance(gap)
-                continue
+            jump = gap is not None and self._clock.auto_advance and self._idle()
             with self._wake:
-                if not self._poked and not self._stopping:
+                if self._poked or self._stopping:
+                    continue  # an earlier alarm may have come while we asked: measure anew
+                if jump:
+                    self._clock.advance(gap or timedelta(0))
+                else:
                     seconds = _LONGEST_WAIT_SECONDS if gap is None else gap.total_seconds()
                     self._wake.wait(min(seconds, _LONGEST_WAIT_SECONDS))

@@ -1,7 +1,7 @@
 """The backend's state in SQLite. One transaction is one step of the backend: it is all there, or not at all.
 
-A killed process loses nothing that was committed. `synchronous=NORMAL` means that a *power cut* may take the last
-moments; what remains is then an earlier, consistent state, from which activities run again and re-read the world.
+Nothing that was committed is lost, neither to a killed process nor to a power cut (`synchronous=FULL`: a commit waits
+for the disk).
 """
 
 from __future__ import annotations
@@ -242,7 +242,7 @@ class Journal:
                 f" {SCHEMA_VERSION})",
             )
         self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
+        self._db.execute("PRAGMA synchronous=FULL")
         if version < SCHEMA_VERSION:
             # One transaction with the marks inside, so that a kill leaves either nothing or a whole schema.
             marks = f"PRAGMA application_id={_APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION};"

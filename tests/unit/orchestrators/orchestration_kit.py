@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import durabletask.internal.orchestrator_service_pb2 as pb
@@ -23,7 +23,6 @@ from midwatch.domain.policy import Policy
 from midwatch.domain.proof import Before
 from midwatch.domain.runs import CANCEL_EVENT
 from midwatch.domain.steps import Checked, Claimed, Failure, LeaseHeld, Released, Seen, Surveyed
-from midwatch.local.alarms import Alarms
 from midwatch.local.backend import Backend
 from midwatch.local.clock import VirtualClock
 from midwatch.local.journal import Journal
@@ -86,27 +85,11 @@ def surveyed(*names: str, total: int = 50, not_ready: tuple[str, ...] = ()) -> S
     return Surveyed(candidates=candidates(*names), skipped=(), availability=free)
 
 
-class SteadyClock(VirtualClock):
-    """A virtual clock that never jumps over an alarm.
-
-    The alarms measure their jump before they ask whether all is idle; an alarm that is set in between would ring late.
-    """
-
-    alarms: Alarms | None = None
-
-    def advance(self, delta: timedelta) -> None:
-        """Jump forward by `delta`, but not past the next alarm."""
-        soonest = self.alarms.next_at() if self.alarms is not None else None
-        super().advance(delta if soonest is None else min(delta, soonest - self.now()))
-
-
 class Stage:
     """A backend, the orchestrators, and activities that answer as if all went well unless a test scripts them."""
 
     def __init__(self, folder: Path) -> None:
-        clock = SteadyClock()
-        self.backend = Backend(Journal(folder / "journal.db"), clock, lambda _error: None)
-        clock.alarms = self.backend._store.alarms
+        self.backend = Backend(Journal(folder / "journal.db"), VirtualClock(), lambda _error: None)
         self.backend.resume_work()
         self.calls: list[Call] = []
         self._script: dict[str, Answer] = {

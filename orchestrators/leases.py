@@ -1,0 +1,59 @@
+"""Holding a cluster's lease for as long as its orchestration works."""
+
+from __future__ import annotations
+
+from durabletask.task import OrchestrationContext, TimerTask
+
+from midwatch.domain import lease
+from midwatch.domain.steps import ClusterStep, Failure, LeaseHeld
+from orchestrators.calls import BRIEF, StepError, Steps, call
+
+
+class LeaseKeeper:
+    """The lease of one cluster: taken once, renewed by a timer, freed at the end. Once lost, it is not taken again."""
+
+    def __init__(self, ctx: OrchestrationContext, step: ClusterStep) -> None:
+        self._ctx = ctx
+        self._step = step
+        self._timer: TimerTask | None = None
+        self._lost = False
+        self.renewals = 0
+
+    def take(self) -> Steps[LeaseHeld]:
+        """Take the lease, or say who holds it. Raises StepError."""
+        return (yield from call(self._ctx, "acquire_lease", self._step, LeaseHeld, BRIEF))
+
+    def timer(self) -> TimerTask | None:
+        """Completes when the lease is to be renewed; None when it is lost."""
+        if self._timer is None and not self._lost:
+            self._timer = self._ctx.create_timer(lease.RENEW_EVERY)
+        return self._timer
+
+    def renew(self) -> Steps[Failure | None]:
+        """Renew the lease if that is due. A failure when another holder has it."""
+        if self._timer is None or not self._timer.is_complete:
+            return None
+        self._timer = None
+        self.renewals += 1
+        try:
+            held = yield from call(self._ctx, "acquire_lease", self._step, LeaseHeld)
+        except StepError:
+            return None  # an outage: the next renewal tries again, and no node reboots without a look at the lease
+        if held.held:
+            return None
+        self._lost = True
+        return Failure(code="lease-lost", message=f"run {held.holder} took the lease of this cluster")
+
+    def stop(self) -> None:
+        """Renew no more in this execution."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def free(self) -> Steps[Failure | None]:
+        """Give the lease back, if it is ours. A failure when that could not be done."""
+        try:
+            yield from call(self._ctx, "release_lease", self._step, LeaseHeld)
+        except StepError as error:
+            return Failure(code="lease-left", message=f"the lease was not released: {error}")
+        return None
