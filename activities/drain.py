@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from activities.nodes import LOOK, not_ours
+from activities.nodes import not_ours
 from midwatch.domain.errors import MidwatchError
 from midwatch.domain.eviction import Answer, EvictionResult, Waiting, read_answer
 from midwatch.domain.outcomes import NodeOutcome
@@ -45,7 +45,7 @@ async def drain_pass(client: KubeClient, step: LookStep) -> Seen:
     attempts = await _evict(client, step, [pod for pod in going if pod.deleted is None])
     leaving = [pod for pod in going if pod.deleted is not None]
     leaving += [attempt.pod for attempt in attempts if attempt.result in _ON_THE_WAY]
-    still = await _until_gone(client, step.node, leaving, version, LOOK)
+    still = await _until_gone(client, step.node, leaving, version, step.hold)
     blocked = [a for a in attempts if a.result not in _ON_THE_WAY and a.result is not EvictionResult.GONE]
     left = [*(_waiting(pod, "terminating") for pod in still), *(_waiting(a.pod, a.because) for a in blocked)]
     if blocked and not still and all(a.result is EvictionResult.REFUSED for a in blocked):

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from datetime import UTC, datetime
 
-from activities.nodes import GONE, LOOK
+from activities.nodes import GONE
 from midwatch.domain.errors import MidwatchError
 from midwatch.domain.eviction import Waiting
 from midwatch.domain.nodes import NodeView
@@ -43,7 +43,7 @@ async def _watch(client: KubeClient, node: NodeView, step: LookStep) -> NodeView
     """The node when it is back, or as last seen. A watch that breaks ends the look, not the wait."""
     latest: NodeView | None = node
     with contextlib.suppress(MidwatchError):
-        async for latest in nodes.watch_node(client, node, LOOK):
+        async for latest in nodes.watch_node(client, node, step.hold):
             if latest is None or boot_state(latest, step.before) is BootState.READY:
                 break
     return latest
@@ -64,7 +64,7 @@ def _node(step: LookStep, because: str) -> Waiting:
 
 async def look_for_proof(client: KubeClient, step: LookStep) -> Seen:
     """Step 7, one round: watch until the need is explicitly gone and the DaemonSet pods are Ready. Reads only."""
-    deadline = asyncio.get_running_loop().time() + LOOK.total_seconds()
+    deadline = asyncio.get_running_loop().time() + step.hold.total_seconds()
     seen = await _proof(client, step)
     while seen.left and seen.outcome is None and asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(_PROOF_PAUSE_SECONDS)

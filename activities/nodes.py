@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from midwatch.domain.nodes import Claim, Needed, NodeView, Verdict, judge, need_of
 from midwatch.domain.outcomes import NodeOutcome
@@ -147,7 +147,3 @@ async def release_node(client: KubeClient, step: ReleaseStep) -> Released:
 
     await reboot_pods.delete_reboot_pod(client, step.claimed_by, step.node)
     return await _fresh(client, step.node, act)
-
-
-LOOK = timedelta(seconds=10)
-"""How long one look watches before it reports what it has seen."""

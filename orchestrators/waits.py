@@ -15,7 +15,7 @@ from midwatch.domain.base import Json
 from midwatch.domain.eviction import Waiting, keep_since
 from midwatch.domain.phases import NodePhase
 from midwatch.domain.runs import CANCEL_EVENT, PollRequest, PollResult, Progress
-from midwatch.domain.steps import LookStep, Seen
+from midwatch.domain.steps import LONGEST_HOLD, LookStep, Seen
 from orchestrators.calls import ONCE, StepError, Steps, call, first_of, now
 
 _ROUNDS_PER_HISTORY = 20
@@ -84,7 +84,12 @@ def _poll(ctx: OrchestrationContext, request: PollRequest, wait: _Wait) -> Steps
 
 def _look(ctx: OrchestrationContext, request: PollRequest, wait: _Wait) -> Steps[Seen]:
     step = LookStep(
-        run=request.run, cluster=request.cluster, policy=request.policy, node=request.node, before=request.before
+        run=request.run,
+        cluster=request.cluster,
+        policy=request.policy,
+        node=request.node,
+        before=request.before,
+        hold=min(LONGEST_HOLD, max(request.deadline - now(ctx), timedelta(0))),
     )
     try:
         seen = yield from call(ctx, wait.activity, step, Seen, ONCE)

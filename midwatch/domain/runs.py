@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from midwatch.domain.base import Message
@@ -223,7 +223,3 @@ class RunPage(Message):
 
     runs: tuple[RunSummary, ...]
     next: str | None
-
-
-LONGEST_HOLD = timedelta(seconds=15)
-"""How long one activity may watch; longer waits belong to durable timers."""

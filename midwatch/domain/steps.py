@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from midwatch.domain.base import Message
 from midwatch.domain.budget import Availability, Candidate
@@ -98,10 +98,19 @@ class Checked(Message):
     """From the recheck: the node's last state before the reboot."""
 
 
+LONGEST_HOLD = timedelta(seconds=10)
+"""How long one activity may watch; longer waits belong to durable timers."""
+
+
 class LookStep(NodeStep):
-    """One round of a wait (drain pass, boot, proof): act if there is something to do, then watch for a few seconds."""
+    """One round of a wait (drain pass, boot, proof): act if there is something to do, then watch for a few seconds.
+
+    Attributes:
+        hold: how long to watch before reporting what was seen; no longer than until the wait's deadline.
+    """
 
     before: Before
+    hold: timedelta = LONGEST_HOLD
 
 
 class Seen(Message):
