@@ -112,6 +112,8 @@ async def recheck_node(client: KubeClient, step: NodeStep) -> Checked:
 
 async def reboot_node(client: KubeClient, step: RebootStep) -> Checked:
     """Step 5: start the reboot pod. A node that has booted since is left alone."""
+    reboot = step.policy.reboot
+    pod = reboot_pods.reboot_pod(step.run, step.node, step.before.boot_id, reboot.method, reboot.image)
 
     async def act(node: NodeView | None) -> Checked:
         if node is None:
@@ -121,14 +123,10 @@ async def reboot_node(client: KubeClient, step: RebootStep) -> Checked:
         if (refused := not_ours(node, step.run)) is not None:
             return refused
         await nodes.note_phase(client, node, NodePhase.REBOOT)
+        await reboot_pods.start_reboot_pod(client, pod)
         return Checked()
 
-    checked = await _fresh(client, step.node, act)
-    if checked.outcome is None:
-        reboot = step.policy.reboot
-        pod = reboot_pods.reboot_pod(step.run, step.node, step.before.boot_id, reboot.method, reboot.image)
-        await reboot_pods.start_reboot_pod(client, pod)
-    return checked
+    return await _fresh(client, step.node, act)
 
 
 async def release_node(client: KubeClient, step: ReleaseStep) -> Released:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-import click
+import typer
 from rich.console import Console
 
 from midwatch.cli.client import RefusedError
@@ -21,10 +21,9 @@ def main() -> None:
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
         code = app(standalone_mode=False)
-    except click.exceptions.Exit as leave:
-        code = leave.exit_code
-    except click.ClickException as error:
-        error.show()
+    except typer.TyperException as error:
+        text = error.format_message().replace("Value error, ", "")
+        console.print(f"error: {text} See `midwatch --help`.", markup=False)
         code = EXIT_USAGE
     except RefusedError as error:
         console.print(f"refused: {error.message}", markup=False)
@@ -32,6 +31,6 @@ def main() -> None:
     except MidwatchError as error:
         console.print(f"error: {error.message}", markup=False)
         code = EXIT_USAGE
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         code = EXIT_INTERRUPTED
     sys.exit(code if isinstance(code, int) else 0)

@@ -33,7 +33,6 @@ from midwatch.local import EmbeddedHost
 app = typer.Typer(
     name="midwatch",
     help="The night watch of a fleet of clusters: reboots the nodes that wait for it, safely.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -54,11 +53,15 @@ _EXIT = {
 
 
 @app.callback(invoke_without_command=True)
-def main(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def main(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+) -> None:
     """The night watch of a fleet of clusters."""
     if version:
         typer.echo(f"midwatch {midwatch.__version__}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @app.command()

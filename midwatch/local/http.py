@@ -50,10 +50,10 @@ class HttpServer:
         for route, methods, handler in sorted(self._routes(), key=lambda entry: entry[0].precedence):
             for method in methods:
                 app.router.add_route(method, route.path, handler)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, "127.0.0.1", port, shutdown_timeout=1.0).start()
+            await web.TCPSite(self._runner, "127.0.0.1", port).start()
         except OSError as error:
             await self.stop()
             raise HostError("port-in-use", f"cannot listen on 127.0.0.1:{port}: {error.strerror or error}") from error

@@ -202,7 +202,7 @@ class Host:
             with opener.open(request, timeout=60) as response:
                 return response.status, json.load(response)
         except urllib.error.HTTPError as error:
-            if error.headers["Content-Type"] != "application/problem+json":
+            if not str(error.headers["Content-Type"]).startswith("application/problem+json"):
                 raise AssertionError(f"{error.code} {error.read()!r}") from error
             return error.code, json.load(error)
 
