@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # A Python 3.13 or newer: on PATH, from pyenv, or from uv.
 PYTHON = $(shell tools/find-python)
 
-.PHONY: help install test e2e check lint types imports bench requirements clean
+.PHONY: help install test e2e check lint types imports bench requirements reference clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s $$'\t'
@@ -47,6 +47,9 @@ bench: install ## Benchmarks (ONLY=name for one)
 requirements: install ## Pin the requirements anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --python-version 3.13 --no-annotate --quiet --output-file requirements.txt
 	$(BIN)/uv pip compile pyproject.toml --extra local --extra dev --python-version 3.13 --no-annotate --quiet --output-file requirements-dev.txt
+
+reference: install ## Write docs/policy.md anew from the code
+	PYTHONPATH=. $(BIN)/python tools/policy_reference.py > docs/policy.md
 
 clean: ## Remove what make install made
 	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -9,6 +9,7 @@ from tests.bench import raw
 from tests.bench.figures import Figure
 from tests.e2e.midwatch import Midwatch, Run, leftovers, require_reboot
 from tests.kit.background import until
+from tests.kit.kubelet.node import NodeSpec
 from tests.kit.machines.machine import Behaviour
 from tests.kit.sampler import Sampler
 
@@ -31,7 +32,8 @@ def measure(fleet: Fleet) -> Iterator[Figure]:
 
     The lower bound is N x reboot, and the raw drains of the same nodes, one after the other, just before.
     """
-    [cluster] = fleet.create("blue", nodes=_NODES + 1, behaviour=Behaviour(boot_seconds=_REBOOT_SECONDS))
+    specs = [NodeSpec(f"node-{n:02}") for n in range(_NODES + 1)]  # no name may begin with another: `costs`
+    [cluster] = fleet.create("blue", nodes=specs, behaviour=Behaviour(boot_seconds=_REBOOT_SECONDS))
     cluster.deploy_daemons("agent")
     total = _PODS_PER_NODE * (_NODES + 1)
     cluster.deploy("load", total)
