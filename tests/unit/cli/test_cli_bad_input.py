@@ -7,8 +7,11 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
+
+from midwatch.cli import main
 
 PROGRAM = str(Path(sys.executable).with_name("midwatch"))
 NOWHERE = "https://127.0.0.1:9"
@@ -37,18 +40,21 @@ class Case:
     names: tuple[str, ...]
     kubeconfig: str = KUBECONFIG
     policy: str = HEAD
+    starts_host: bool = False
+    """Whether it is found only after the embedded host has started, which loads the app once per process."""
 
 
 CASES = {
     "unknown flag": Case("run --nope", ("--nope",)),
     "unknown command": Case("frobnicate", ("frobnicate",)),
     "unknown output": Case("survey --output xml", ("--output", "xml", "json")),
-    "unknown context": Case("run --context gome", ("'gome'", "did you mean 'gone'")),
+    "unknown context": Case("run --context gome", ("'gome'", "did you mean 'gone'"), starts_host=True),
     "no such kubeconfig": Case("run --kubeconfig none.yaml", ("none.yaml",)),
     "no such policy": Case("run --policy none.yaml", ("none.yaml",)),
     "malformed kubeconfig": Case("run", ("kubeconfig.yaml:2",), kubeconfig="clusters: [\n}"),
-    "kubeconfig of other types": Case("run --context gone", ("kubeconfig.yaml", "clusters"), kubeconfig="clusters: 7"),
-    "unreachable cluster": Case("run --context gone", (NOWHERE, "cannot connect")),
+    "kubeconfig of other types": Case("run --context gone", ("kubeconfig.yaml", "clusters"),
+                                      kubeconfig="clusters: 7", starts_host=True),
+    "unreachable cluster": Case("run --context gone", (NOWHERE, "cannot connect"), starts_host=True),
     "unreachable cluster, survey": Case("survey --context gone", (NOWHERE, "cannot connect")),
     "missing exec plugin": Case("survey --context plugin", ("no-such-plugin",)),
     "no credentials": Case("survey --context anonymous", ("anonymous", "kubeconfig.yaml")),
@@ -60,32 +66,43 @@ CASES = {
                                   policy=HEAD + "drain:\n  timeout: 15"),
     "policy without version": Case("up", ("policy.yaml", "apiVersion", "missing"), policy="nodes: {}"),
     "state directory that cannot be": Case("status --state /proc/nope", ("/proc/nope",)),
-    "no run yet": Case("status", ("no run",)),
-    "unknown run": Case("status no-such-run", ("'no-such-run'",)),
+    "no run yet": Case("status", ("no run",), starts_host=True),
+    "unknown run": Case("status no-such-run", ("'no-such-run'",), starts_host=True),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_bad_input_is_one_clear_line_and_exit_code_2(case: Case, tmp_path: Path) -> None:
+def test_bad_input_is_one_clear_line_and_exit_code_2(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "kubeconfig.yaml").write_text(case.kubeconfig)
     (tmp_path / "policy.yaml").write_text(case.policy)
     settings = {"KUBECONFIG": "kubeconfig.yaml", "MIDWATCH_POLICY": "policy.yaml", "XDG_STATE_HOME": str(tmp_path)}
-    done = subprocess.run(
-        [PROGRAM, *case.args.split()],
-        cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **settings},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
-    assert [name for name in case.names if name not in done.stderr] == [], done.stderr
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **settings}
+    monkeypatch.chdir(tmp_path)
+    if case.starts_host:
+        done = subprocess.run(
+            [PROGRAM, *case.args.split()], env=env, capture_output=True, text=True, timeout=60, check=False
+        )
+        code: object = done.returncode
+        out, err = done.stdout, done.stderr
+    else:
+        monkeypatch.setattr(sys, "argv", [PROGRAM, *case.args.split()])
+        with patch.dict(os.environ, env, clear=True), pytest.raises(SystemExit) as left:
+            main()
+        code = left.value.code
+        out, err = capsys.readouterr()
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert [name for name in case.names if name not in err] == [], err
 
 
-def test_without_arguments_the_help_is_shown() -> None:
-    done = subprocess.run([PROGRAM], capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0
-    assert "survey" in done.stdout
+def test_without_arguments_the_help_is_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [PROGRAM])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 0
+    assert "survey" in capsys.readouterr().out
