@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -111,10 +111,11 @@ async def _until_gone(
     left = {pod.uid: pod for pod in leaving}
     if not left:
         return []
-    with contextlib.suppress(MidwatchError):
-        async for kind, pod in pods.watch_pods(client, node, version, hold):
-            if kind == "DELETED":
-                left.pop(pod.uid, None)
-            if not left:
-                break
+    async with aclosing(pods.watch_pods(client, node, version, hold)) as changes:
+        with suppress(MidwatchError):
+            async for kind, pod in changes:
+                if kind == "DELETED":
+                    left.pop(pod.uid, None)
+                if not left:
+                    break
     return list(left.values())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from datetime import UTC, datetime
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from activities.nodes import GONE
 from midwatch.domain.errors import MidwatchError
@@ -42,10 +44,11 @@ async def look_for_boot(client: KubeClient, step: LookStep) -> Seen:
 async def _watch(client: KubeClient, node: NodeView, step: LookStep) -> NodeView | None:
     """The node when it is back, or as last seen. A watch that breaks ends the look, not the wait."""
     latest: NodeView | None = node
-    with contextlib.suppress(MidwatchError):
-        async for latest in nodes.watch_node(client, node, step.hold):
-            if latest is None or boot_state(latest, step.before) is BootState.READY:
-                break
+    async with aclosing(nodes.watch_node(client, node, step.hold)) as changes:
+        with suppress(MidwatchError):
+            async for latest in changes:
+                if latest is None or boot_state(latest, step.before) is BootState.READY:
+                    break
     return latest
 
 
@@ -64,30 +67,53 @@ def _node(step: LookStep, because: str) -> Waiting:
 
 async def look_for_proof(client: KubeClient, step: LookStep) -> Seen:
     """Step 7, one round: watch until the need is explicitly gone and the DaemonSet pods are Ready. Reads only."""
-    deadline = asyncio.get_running_loop().time() + step.hold.total_seconds()
-    seen = await _proof(client, step)
-    while seen.left and seen.outcome is None and asyncio.get_running_loop().time() < deadline:
-        await asyncio.sleep(_PROOF_PAUSE_SECONDS)
-        seen = await _proof(client, step)
-    return seen
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + step.hold.total_seconds()
+    while True:
+        look = await _proof(client, step)
+        left = timedelta(seconds=max(deadline - clock(), 0))
+        if not look.seen.left or look.node is None or not await _changes(client, look, left):
+            return look.seen
 
 
-_PROOF_PAUSE_SECONDS = 1.0
-"""The plugin's condition and the DaemonSet pods change one after the other; a watch on both would save little."""
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What was seen, of which node, and the resource version from which its pods can be watched."""
+
+    seen: Seen
+    node: NodeView | None = None
+    pods_version: str = ""
 
 
-async def _proof(client: KubeClient, step: LookStep) -> Seen:
+async def _changes(client: KubeClient, look: _Look, hold: timedelta) -> bool:
+    """Wait for a change of what is still waited for; False when none came in time, or the watch broke."""
+    assert look.node is not None
+    if not hold:
+        return False
+    if all(waiting.kind == "DaemonSet" for waiting in look.seen.left):
+        changes: AsyncGenerator[object] = pods.watch_pods(client, look.node.name, look.pods_version, hold)
+    else:
+        changes = nodes.watch_node(client, look.node, hold)
+    async with aclosing(changes):
+        with suppress(MidwatchError):
+            async for _ in changes:
+                return True
+    return False
+
+
+async def _proof(client: KubeClient, step: LookStep) -> _Look:
     node = await nodes.read_node(client, step.node)
     if node is None:
-        return Seen(outcome=GONE.outcome, reason=GONE.reason)
+        return _Look(Seen(outcome=GONE.outcome, reason=GONE.reason))
     left = []
     if not node.ready:
         left.append(_node(step, "the node is not Ready any more"))
     open_need = need_is_gone(node, step.policy.nodes.needs, step.before, datetime.now(UTC))
     if open_need is not None:
         left.append(Waiting(kind="Condition", namespace=None, name=step.node, because=open_need))
-    found, _ = await pods.list_pods(client, step.node)
+    found, version = await pods.list_pods(client, step.node)
     for name in sorted(set(unready_daemon_sets(found)) - set(step.before.unready_daemon_pods)):
         namespace, _, short = name.partition("/")
         left.append(Waiting(kind="DaemonSet", namespace=namespace, name=short, because="its pod is not Ready"))
-    return Seen(done=not left, boot_id=node.boot_id, kernel_version=node.kernel_version, left=tuple(left))
+    seen = Seen(done=not left, boot_id=node.boot_id, kernel_version=node.kernel_version, left=tuple(left))
+    return _Look(seen, node, version)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import timedelta
 
 from midwatch.domain.nodes import Claim, NodeView
@@ -37,7 +38,7 @@ async def read_node(client: KubeClient, name: str) -> NodeView | None:
         return None
 
 
-async def watch_node(client: KubeClient, node: NodeView, hold: timedelta) -> AsyncIterator[NodeView | None]:
+async def watch_node(client: KubeClient, node: NodeView, hold: timedelta) -> AsyncGenerator[NodeView | None]:
     """The node at each change since `node` was read, for at most `hold`; None when it is deleted."""
     changes = client.watch(
         _NODES,
@@ -45,8 +46,9 @@ async def watch_node(client: KubeClient, node: NodeView, hold: timedelta) -> Asy
         resource_version=node.resource_version,
         hold=hold,
     )
-    async for event in changes:
-        yield None if event.type == "DELETED" else Node.read(event.object).view()
+    async with aclosing(changes):
+        async for event in changes:
+            yield None if event.type == "DELETED" else Node.read(event.object).view()
 
 
 async def claim_node(client: KubeClient, node: NodeView, claim: Claim) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from datetime import timedelta
 
 from midwatch.domain.eviction import Answer
@@ -23,7 +24,7 @@ async def list_pods(client: KubeClient, node: str) -> tuple[list[PodView], str]:
 
 async def watch_pods(
     client: KubeClient, node: str, resource_version: str, hold: timedelta
-) -> AsyncIterator[tuple[str, PodView]]:
+) -> AsyncGenerator[tuple[str, PodView]]:
     """The changes of a node's pods for at most `hold`: (`ADDED` | `MODIFIED` | `DELETED`, pod)."""
     changes = client.watch(
         _PODS,
@@ -31,8 +32,9 @@ async def watch_pods(
         resource_version=resource_version,
         hold=hold,
     )
-    async for event in changes:
-        yield event.type, Pod.read(event.object).view()
+    async with aclosing(changes):
+        async for event in changes:
+            yield event.type, Pod.read(event.object).view()
 
 
 async def evict(client: KubeClient, pod: PodView, grace: timedelta | None) -> Answer:
