@@ -70,7 +70,7 @@ def pause(blockers: Collection[Blocker], idle_passes: int, asked: timedelta | No
     spans = [_PAUSES[kind] for kind in kinds] or [(_SECOND, 20 * _SECOND)]
     if Blocker.REPLACED in blockers:
         spans = [_PAUSES[Blocker.REPLACED]]
-    grown = min(min(first * 2 ** min(idle_passes, 6), longest) for first, longest in spans)
+    grown: timedelta = min(min(first * 2 ** min(idle_passes, 6), longest) for first, longest in spans)
     return max(grown, min(asked or timedelta(0), timedelta(minutes=2)))
 
 
@@ -122,9 +122,7 @@ def passed(policy: DrainPolicy, until: datetime, blocked: Sequence[BlockedSince]
     return Deadline.WHOLE if now >= until else None
 
 
-def next_deadline(
-    policy: DrainPolicy, until: datetime, blocked: Sequence[BlockedSince], now: datetime
-) -> timedelta:
+def next_deadline(policy: DrainPolicy, until: datetime, blocked: Sequence[BlockedSince], now: datetime) -> timedelta:
     """How long until the first deadline passes; no pause need be longer. Never negative."""
     limits = {
         Blocker.NEVER: policy.misconfigured_timeout,

@@ -32,14 +32,16 @@ class OnTimeout(StrEnum):
 class DrainRule(Section):
     """What to do with some pods, and when."""
 
-    namespace: str | None = Field(default=None, min_length=1, description="Only pods of this namespace. `null`: of all.")
+    namespace: str | None = Field(
+        default=None, min_length=1, description="Only pods of this namespace. `null`: of all."
+    )
     select: dict[str, str] = Field(
         default_factory=dict, description="Labels that the pod must carry, all of them. Empty: every pod."
     )
     action: Annotated[PodAction, Field(strict=False)] = Field(
         default=PodAction.DRAIN,
-        description="`drain`: evict it. `skip`: leave it on the node. `wait`: do not evict it, and go on only when it has "
-        "run to its end.",
+        description="`drain`: evict it. `skip`: leave it on the node. `wait`: do not evict it, and go on only when it "
+        "has run to its end.",
     )
     order: int = Field(
         default=0,
@@ -69,14 +71,15 @@ class DrainPolicy(Section):
     )
     on_timeout: Annotated[OnTimeout, Field(strict=False)] = Field(
         default=OnTimeout.FAIL,
-        description="At any of these deadlines. `fail`: put the node back and report what was left. `delete`: delete what "
-        "is left, past its PodDisruptionBudgets, and name each pod in the report. `reboot-anyway`: reboot with what is "
-        "left on the node, also when the drain was refused (kured's `force-reboot`).",
+        description="At any of these deadlines. `fail`: put the node back and report what was left. `delete`: delete "
+        "what is left, past its PodDisruptionBudgets, and name each pod in the report; pods that are waited for until "
+        "they complete are never deleted. `reboot-anyway`: reboot with what is left on the node, also when the drain "
+        "was refused (kured's `force-reboot`).",
     )
     delete_grace_period: Duration = Field(
         default=timedelta(seconds=30),
-        description="With `onTimeout: delete`: the most grace that a deleted pod gets; its own, if that is less. At least "
-        "`1s`.",
+        description="With `onTimeout: delete`: the most grace that a deleted pod gets; its own, if that is less. "
+        "At least `1s`.",
     )
     grace_period: Duration | None = Field(
         default=None, description="Grace given to every pod. `null`: each pod's own. At least `1s`."
@@ -93,7 +96,8 @@ class DrainPolicy(Section):
     )
     skip_wait_for_delete_timeout: Duration | None = Field(
         default=None,
-        description="Pods that have been terminating for longer than this are left aside, and named. `null` or `0s`: none.",
+        description="Pods that have been terminating for longer than this are left aside, and named. `null` or `0s`: "
+        "none.",
     )
     pod_selector: str | None = Field(
         default=None,
@@ -108,22 +112,22 @@ class DrainPolicy(Section):
     )
     minimum_time: Duration = Field(
         default=timedelta(0),
-        description="The drain takes at least that long, and looks again at the end, to catch pods that were scheduled "
-        "late. `0s`: it ends when the node is empty.",
+        description="The drain takes at least that long, and looks again at the end, to catch pods that were "
+        "scheduled late. `0s`: it ends when the node is empty.",
     )
     detach_timeout: Duration = Field(
         default=timedelta(minutes=1),
-        description="How long to wait, once the pods are gone, until their volumes are detached; then the drain goes on. "
-        "Volumes of pods that stay are not waited for. `0s`: no wait.",
+        description="How long to wait, once the pods are gone, until their volumes are detached; then the drain "
+        "goes on. Volumes of pods that stay are not waited for. `0s`: no wait.",
     )
     exclude_from_load_balancers: bool = Field(
         default=False,
-        description="`true`: the node gets the label `node.kubernetes.io/exclude-from-external-load-balancers` with the "
-        "cordon, and loses it with the release if we had set it.",
+        description="`true`: the node gets the label `node.kubernetes.io/exclude-from-external-load-balancers` with "
+        "the cordon, and loses it with the release if we had set it.",
     )
     load_balancer_wait: Duration = Field(
         default=timedelta(0),
-        description="Pause between that label and the first eviction, for the load balancers to take it up. `0s`: none.",
+        description="Pause between that label and the first eviction, for load balancers to take it up. `0s`: none.",
     )
 
     @field_validator(

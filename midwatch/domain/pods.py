@@ -44,7 +44,7 @@ class Controller(Message):
 class PodView(Message):
     """A pod, as far as Midwatch looks at it.
 
-    `deleted` is its deletion timestamp, at which its grace is over. `claims` are the PersistentVolumeClaims that it uses.
+    `deleted` is its deletion timestamp, at which its grace is over. `claims`: the PersistentVolumeClaims that it uses.
     """
 
     namespace: str
@@ -120,7 +120,7 @@ def _daemon_set_pod(pod: PodView, policy: DrainPolicy, orphans: Orphans) -> tupl
     return PodVerdict.SKIP if policy.ignore_daemon_sets else PodVerdict.ERROR, "daemonset"
 
 
-def _kept(pod: PodView, policy: DrainPolicy, orphans: Orphans, moment: Moment) -> tuple[PodVerdict, str] | None:
+def _kept(pod: PodView, policy: DrainPolicy, orphans: Orphans, moment: Moment) -> tuple[PodVerdict, str] | None:  # noqa: PLR0911 - a chain, one row each
     """The verdict of the first filter that keeps the pod, None where all let it go."""
     if policy.pod_selector is not None and not all_match(parse_selector(policy.pod_selector), pod.labels):
         return PodVerdict.SKIP, "not-selected"
