@@ -6,6 +6,7 @@ from activities.leases import acquire_lease, release_lease
 from activities.looks import look_for_boot, look_for_proof
 from activities.nodes import claim_node, cordon_node, reboot_node, recheck_node, release_node
 from activities.survey import survey_cluster
+from midwatch.domain.draining import DrainStep
 from midwatch.domain.steps import ClusterStep, LookStep, NodeStep, RebootStep, ReleaseStep, SurveyStep
 from midwatch.kube.pool import ClientPool
 
@@ -18,7 +19,7 @@ def activities(pool: ClientPool) -> dict[str, Activity]:
         "survey_cluster": bind(survey_cluster, SurveyStep, pool),
         "claim_node": bind(claim_node, NodeStep, pool),
         "cordon_node": bind(cordon_node, NodeStep, pool),
-        "drain_pass": bind(drain_pass, LookStep, pool),
+        "drain_pass": bind(drain_pass, DrainStep, pool),
         "recheck_node": bind(recheck_node, NodeStep, pool),
         "reboot_node": bind(reboot_node, RebootStep, pool),
         "look_for_boot": bind(look_for_boot, LookStep, pool),

@@ -4,118 +4,171 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
-from activities.nodes import not_ours
-from midwatch.domain.errors import MidwatchError
-from midwatch.domain.eviction import Answer, EvictionResult, Waiting, read_answer
+from activities.evictions import Blocked, Evictions
+from activities.nodes import GONE, not_claimed, on_fresh
+from midwatch.domain.drain_pace import BLOCKS, Blocker
+from midwatch.domain.drain_policy import OnTimeout
+from midwatch.domain.draining import MOST_RECORDONS, Drained, DrainStep
+from midwatch.domain.eviction import Waiting
+from midwatch.domain.nodes import NodeView
 from midwatch.domain.outcomes import NodeOutcome
-from midwatch.domain.pods import Judged, PodVerdict, PodView, judge_pod
-from midwatch.domain.selectors import BudgetView, covering
-from midwatch.domain.steps import LookStep, Seen
+from midwatch.domain.pods import Judged, Moment, PodVerdict, PodView, judge_pod, waves
+from midwatch.domain.steps import Checked
 from midwatch.domain.verdicts import named
-from midwatch.kube import nodes, pods
+from midwatch.kube import events, nodes, pods, volumes
 from midwatch.kube.client import KubeClient
 
-_AT_ONCE = 20
-"""Evictions under way at once: enough to be bound by the pods' own grace, few enough for any API server."""
-_ON_THE_WAY = frozenset({EvictionResult.LEAVING, EvictionResult.NAMESPACE_ENDS})
+_UNREACHABLE_GRACE = timedelta(seconds=1)
+"""Nobody is there who could end the pod in good order; Cluster API's figure."""
+_STAYS_BEHIND = frozenset({"unreachable", "terminating-too-long"})
+"""Reasons for which a pod is left aside that should have gone."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Attempt:
-    """One eviction that was asked for, and what came of it."""
+class _Listed:
+    """The node's pods with their verdicts. `daemon_sets` were there a moment ago."""
 
-    pod: PodView
-    result: EvictionResult
-    because: str
+    judged: tuple[Judged, ...]
+    version: str
+    daemon_sets: frozenset[str]
+
+    def of(self, verdict: PodVerdict) -> list[PodView]:
+        return [one.pod for one in self.judged if one.verdict is verdict]
 
 
-async def drain_pass(client: KubeClient, step: LookStep) -> Seen:
+async def drain_pass(client: KubeClient, step: DrainStep) -> Drained:
     """Step 3, one round. Idempotent: a pod that is already leaving is waited for, not evicted again."""
-    refused = not_ours(await nodes.read_node(client, step.node), step.run)
-    if refused is not None:
-        return Seen(outcome=refused.outcome, reason=refused.reason)
-    judged, version = await _judge(client, step)
-    if errors := [j for j in judged if j.verdict is PodVerdict.ERROR]:
-        return _failed([_waiting(j.pod, j.reason) for j in errors])
-    going = [j.pod for j in judged if j.verdict is PodVerdict.EVICT]
-    attempts = await _evict(client, step, [pod for pod in going if pod.deleted is None])
-    leaving = [pod for pod in going if pod.deleted is not None]
-    leaving += [attempt.pod for attempt in attempts if attempt.result in _ON_THE_WAY]
-    still = await _until_gone(client, step.node, leaving, version, step.hold)
-    blocked = [a for a in attempts if a.result not in _ON_THE_WAY and a.result is not EvictionResult.GONE]
-    left = [*(_waiting(pod, "terminating") for pod in still), *(_waiting(a.pod, a.because) for a in blocked)]
-    if blocked and not still and all(a.result is EvictionResult.REFUSED for a in blocked):
-        return _failed(left)
-    moved = len(still) < len(leaving) or len(blocked) < len(attempts)
-    done = not left and not await _late(client, step)
-    return Seen(done=done, moved=moved or not left, left=tuple(left))
+    ends_at = asyncio.get_running_loop().time() + step.hold.total_seconds()
+    node = await nodes.read_node(client, step.node)
+    if (refused := not_claimed(node, step.run)) is not None or node is None:
+        refused = refused or GONE
+        return Drained(outcome=refused.outcome, reason=refused.reason)
+    if not node.unschedulable and (refused := await _cordon_again(client, step)).outcome is not None:
+        return Drained(outcome=refused.outcome, reason=refused.reason)
+    await _tell(client, step, node)
+    listed = await _list(client, step, node, frozenset())
+    seen = await _work(client, step, node, listed, ends_at)
+    return seen.model_copy(update={"recordoned": not node.unschedulable})
 
 
-def _failed(left: Sequence[Waiting]) -> Seen:
-    return Seen(outcome=NodeOutcome.DRAIN_FAILED, reason=f"refused: {named(left)}", left=tuple(left))
+async def _cordon_again(client: KubeClient, step: DrainStep) -> Checked:
+    """Somebody has uncordoned the node: cordon it again, unless that has happened too often."""
+    if step.recordons >= MOST_RECORDONS:
+        text = f"uncordoned: somebody uncordoned the node again after it was cordoned anew {step.recordons} times"
+        return Checked(outcome=NodeOutcome.DRAIN_FAILED, reason=text)
+
+    async def act(node: NodeView | None) -> Checked:
+        if (refused := not_claimed(node, step.run)) is not None or node is None:
+            return refused or GONE
+        if not node.unschedulable:
+            await nodes.cordon_node(client, node)
+            times = step.recordons + 1
+            text = f"run {step.run}: somebody uncordoned the node in mid-drain, it is cordoned again ({times})"
+            await events.record(client, node, step.run, "MidwatchCordonedAgain", text, datetime.now(UTC), str(times))
+        return Checked()
+
+    return await on_fresh(client, step.node, act)
+
+
+async def _tell(client: KubeClient, step: DrainStep, node: NodeView) -> None:
+    """One event on the node for each cause that has delayed the drain for a minute; each pod is in just one."""
+    causes: dict[str, list[str]] = {}
+    for waiting in step.tell:
+        name = f"{waiting.namespace}/{waiting.name}" if waiting.namespace else waiting.name
+        causes.setdefault(waiting.because, []).append(f"{waiting.kind} {name}")
+    for because, names in causes.items():
+        text = f"run {step.run}: the drain waits for {', '.join(names)} ({because})"
+        key = "\0".join(sorted(names))
+        await events.record(client, node, step.run, "MidwatchDrainDelayed", text, datetime.now(UTC), key)
+
+
+async def _list(client: KubeClient, step: DrainStep, node: NodeView, known: frozenset[str]) -> _Listed:
+    found, version = await pods.list_pods(client, step.node)
+    orphans = await pods.missing_daemon_sets(client, found, known)
+    moment = Moment(now=datetime.now(UTC), unreachable=node.unreachable)
+    judged = tuple(judge_pod(pod, step.policy.drain, orphans, moment) for pod in found)
+    return _Listed(judged, version, frozenset(pods.daemon_sets_of(found)) - orphans.daemon_sets)
+
+
+async def _work(client: KubeClient, step: DrainStep, node: NodeView, listed: _Listed, ends_at: float) -> Drained:
+    policy = step.policy.drain
+    if errors := [one for one in listed.judged if one.verdict is PodVerdict.ERROR]:
+        return _refused(step, [_waiting(one.pod, one.reason) for one in errors])
+    grace = _UNREACHABLE_GRACE if node.unreachable else policy.grace_period
+    async with Evictions(client, step.node, listed.version, ends_at=ends_at, grace=grace) as evictions:
+        await evictions.learn(step.budgets_in)
+        for wave in waves(listed.of(PodVerdict.EVICT), policy):
+            gone = await (evictions.delete(wave, policy.delete_grace_period) if step.delete else evictions.clear(wave))
+            if not gone:
+                break
+    seen = _seen(step, listed, evictions)
+    if seen.outcome is not None or seen.left:
+        return seen
+    return await _empty(client, step, node, listed, seen)
+
+
+def _seen(step: DrainStep, listed: _Listed, evictions: Evictions) -> Drained:
+    now, clock = evictions.progress, datetime.now(UTC)
+    blocked = list(now.blocked.values())
+    left = [_leaving(pod, clock) for pod in now.leaving.values()]
+    left += [(_kind(one), _waiting(one.pod, one.because)) for one in blocked]
+    completing = listed.of(PodVerdict.WAIT)
+    left += [(Blocker.COMPLETION, _waiting(pod, "until-completed: it runs to its end")) for pod in completing]
+    refused = bool(blocked) and all(_kind(one) is Blocker.REFUSED for one in blocked)
+    if refused and not now.leaving:
+        return _refused(step, [waiting for _, waiting in left])
+    kinds = {kind for kind, _ in left} | ({Blocker.REPLACED} if now.replaced else set())
+    aside = [one for one in listed.judged if one.reason in _STAYS_BEHIND]
+    return Drained(
+        moved=bool(now.gone) or bool(now.granted),
+        left=tuple(waiting for _, waiting in left),
+        blockers=tuple(sorted(kinds)),
+        retry_after=now.retry_after,
+        deleted=tuple(_waiting(pod, "deleted: it was left at the deadline") for pod in now.deleted),
+        stays=tuple(_waiting(one.pod, one.reason) for one in aside),
+        budgets_in=evictions.budgets_in,
+    )
+
+
+def _refused(step: DrainStep, left: Sequence[Waiting]) -> Drained:
+    """The drain cannot go on; with `reboot-anyway` the node does."""
+    if step.policy.drain.on_timeout is OnTimeout.REBOOT_ANYWAY:
+        return Drained(done=True, stays=tuple(left))
+    return Drained(outcome=NodeOutcome.DRAIN_FAILED, reason=f"refused: {named(left)}", left=tuple(left))
 
 
 def _waiting(pod: PodView, because: str) -> Waiting:
     return Waiting(kind="Pod", namespace=pod.namespace, name=pod.name, because=because)
 
 
-async def _judge(client: KubeClient, step: LookStep) -> tuple[list[Judged], str]:
-    found, version = await pods.list_pods(client, step.node)
-    orphans = await pods.missing_daemon_sets(client, found)
-    return [judge_pod(pod, step.policy.drain, orphans) for pod in found], version
+def _kind(blocked: Blocked) -> Blocker:
+    return Blocker.NEVER if blocked.never else BLOCKS[blocked.result]
 
 
-async def _late(client: KubeClient, step: LookStep) -> bool:
-    """Whether pods have come since the pass began; they are the next pass's."""
-    judged, _ = await _judge(client, step)
-    return any(j.verdict in {PodVerdict.EVICT, PodVerdict.ERROR} for j in judged)
+def _leaving(pod: PodView, now: datetime) -> tuple[Blocker, Waiting]:
+    """A pod whose deletion timestamp is past should be gone: its grace ended then."""
+    if pod.deleted is not None and now > pod.deleted:
+        over = round((now - pod.deleted).total_seconds())
+        return Blocker.STUCK, _waiting(pod, f"stuck: it is still there {over}s after its grace was over")
+    return Blocker.TERMINATING, _waiting(pod, "terminating: it is within its grace")
 
 
-async def _evict(client: KubeClient, step: LookStep, wanted: Sequence[PodView]) -> list[_Attempt]:
-    """Evict, several at once. The budgets of a namespace are read only where an answer asks for it."""
-    places = asyncio.Semaphore(_AT_ONCE)
-
-    async def one(pod: PodView) -> tuple[PodView, Answer]:
-        async with places:
-            return pod, await pods.evict(client, pod, step.policy.drain.grace_period)
-
-    answers = await asyncio.gather(*(one(pod) for pod in wanted))
-    budgets = await pods.list_budgets(client, {pod.namespace for pod, a in answers if a.status in {429, 500}})
-    return [_attempt(pod, answer, budgets) for pod, answer in answers]
-
-
-def _attempt(pod: PodView, answer: Answer, budgets: Sequence[BudgetView]) -> _Attempt:
-    names = covering(budgets, pod.namespace, pod.labels)
-    result = read_answer(answer, len(names))
-    listed = ", ".join(f"{pod.namespace}/{name}" for name in names) or "that is gone meanwhile"
-    match result:
-        case EvictionResult.BUDGET:
-            because = f"budget: PodDisruptionBudget {listed} allows no disruption now"
-        case EvictionResult.TWO_BUDGETS:
-            because = f"two-budgets: the API evicts no pod that PodDisruptionBudgets {listed} both cover"
-        case EvictionResult.THROTTLED:
-            because = f"throttled: the API server answered {answer.status}"
-        case _:
-            because = f"{result}: {answer.message}"
-    return _Attempt(pod, result, because)
+async def _empty(client: KubeClient, step: DrainStep, node: NodeView, listed: _Listed, seen: Drained) -> Drained:
+    """The pods of the list are gone: have others come since, and are the volumes detached?"""
+    again = await _list(client, step, node, listed.daemon_sets)
+    if any(one.verdict not in {PodVerdict.SKIP} for one in again.judged):
+        return seen.model_copy(update={"moved": True})  # the next pass's
+    if node.volumes_attached and step.policy.drain.detach_timeout:
+        staying = [one.pod for one in again.judged]
+        if attached := await volumes.attached_volumes(client, step.node, staying):
+            left = tuple(_volume(name) for name in attached)
+            return seen.model_copy(update={"left": left, "blockers": (Blocker.VOLUMES,)})
+    return seen.model_copy(update={"done": True, "moved": True})
 
 
-async def _until_gone(
-    client: KubeClient, node: str, leaving: Sequence[PodView], version: str, hold: timedelta
-) -> list[PodView]:
-    """Watch until these pods are gone, by UID, for at most `hold`. A watch that breaks ends the look, not the drain."""
-    left = {pod.uid: pod for pod in leaving}
-    if not left:
-        return []
-    async with aclosing(pods.watch_pods(client, node, version, hold)) as changes:
-        with suppress(MidwatchError):
-            async for kind, pod in changes:
-                if kind == "DELETED":
-                    left.pop(pod.uid, None)
-                if not left:
-                    break
-    return list(left.values())
+def _volume(name: str) -> Waiting:
+    because = "attached: its volume is still attached to the node"
+    return Waiting(kind="PersistentVolume", namespace=None, name=name, because=because)

@@ -20,7 +20,7 @@ _TRIES = 5
 GONE = Checked(outcome=NodeOutcome.GONE, reason="gone: the node object no longer exists")
 
 
-async def _fresh[R](client: KubeClient, name: str, act: Callable[[NodeView | None], Awaitable[R]]) -> R:
+async def on_fresh[R](client: KubeClient, name: str, act: Callable[[NodeView | None], Awaitable[R]]) -> R:
     """Read the node and act on it, again after a conflict: each write is decided on what it overwrites."""
     for _ in range(_TRIES - 1):
         try:
@@ -30,17 +30,24 @@ async def _fresh[R](client: KubeClient, name: str, act: Callable[[NodeView | Non
     return await act(await nodes.read_node(client, name))
 
 
-def not_ours(node: NodeView | None, run: str) -> Checked | None:
-    """Why the node is not (or no longer) ours to work on, None when it is."""
+def not_claimed(node: NodeView | None, run: str) -> Checked | None:
+    """Why the node is not (or no longer) claimed by the run as it was, None when it is."""
     if node is None:
         return GONE
     if node.claim is None or node.claim.run != run:
         other = node.claim.run if node.claim else "nobody"
         return Checked(outcome=NodeOutcome.DRAIN_FAILED, reason=f"not-ours: the node is claimed by {other}")
-    if not node.unschedulable:
-        return Checked(outcome=NodeOutcome.DRAIN_FAILED, reason="uncordoned: somebody uncordoned the node meanwhile")
     if node.boot_id != node.claim.boot_id:
         return Checked(outcome=NodeOutcome.SKIPPED, reason="rebooted-by-others: the node has booted anew meanwhile")
+    return None
+
+
+def not_ours(node: NodeView | None, run: str) -> Checked | None:
+    """Why the node is not (or no longer) ours to work on, None when it is: claimed, and cordoned."""
+    if (refused := not_claimed(node, run)) is not None:
+        return refused
+    if node is not None and not node.unschedulable:
+        return Checked(outcome=NodeOutcome.DRAIN_FAILED, reason="uncordoned: somebody uncordoned the node meanwhile")
     return None
 
 
@@ -76,22 +83,25 @@ async def claim_node(client: KubeClient, step: NodeStep) -> Claimed:
         await events.record(client, node, step.run, "MidwatchClaimed", f"run {step.run} patches this node", now)
         return Claimed(outcome=None, reason=None, before=_before(node), packages=packages)
 
-    return await _fresh(client, step.node, act)
+    return await on_fresh(client, step.node, act)
 
 
 async def cordon_node(client: KubeClient, step: NodeStep) -> Checked:
-    """Step 2: cordon the node, if it is ours."""
+    """Step 2: cordon the node, if it is ours, and keep load balancers off it, if the policy says so."""
 
     async def act(node: NodeView | None) -> Checked:
         if node is None:
             return GONE
         if node.claim is None or node.claim.run != step.run:
             return not_ours(node, step.run) or Checked()
-        if not node.unschedulable:
+        if step.policy.drain.exclude_from_load_balancers:
+            if not node.unschedulable or node.excluded_by is None:
+                await nodes.exclude_node(client, node)
+        elif not node.unschedulable:
             await nodes.cordon_node(client, node)
         return Checked()
 
-    return await _fresh(client, step.node, act)
+    return await on_fresh(client, step.node, act)
 
 
 async def recheck_node(client: KubeClient, step: NodeStep) -> Checked:
@@ -126,7 +136,7 @@ async def reboot_node(client: KubeClient, step: RebootStep) -> Checked:
         await reboot_pods.start_reboot_pod(client, pod)
         return Checked()
 
-    return await _fresh(client, step.node, act)
+    return await on_fresh(client, step.node, act)
 
 
 async def release_node(client: KubeClient, step: ReleaseStep) -> Released:
@@ -144,4 +154,4 @@ async def release_node(client: KubeClient, step: ReleaseStep) -> Released:
         return Released(left=("the cordon (failure.keepCordoned)",) if keep else ())
 
     await reboot_pods.delete_reboot_pod(client, step.claimed_by, step.node)
-    return await _fresh(client, step.node, act)
+    return await on_fresh(client, step.node, act)

@@ -136,8 +136,6 @@ def _defect(source: str, tree: yaml.Node | None, where: _Path, kind: str, messag
     key = ".".join(str(part) for part in path) or "policy"
     if kind == "extra_forbidden":
         message = "not supported yet" if str(path[-1]) in NOT_YET else "no such key"
-    elif kind == "literal_error" and path[-1:] == ("onTimeout",):
-        message += " (`delete` and `reboot-anyway` are not supported yet)"
     elif kind == "missing":
         message = "is missing"
     return f"{source}:{line}: `{key}`: {message.removeprefix('Value error, ')}"

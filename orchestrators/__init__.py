@@ -1,9 +1,10 @@
 """The durable orchestrations: deterministic, replayed, and without a clock or I/O of their own."""
 
+from orchestrators.drains import drain_node
 from orchestrators.patch_cluster import patch_cluster
 from orchestrators.patch_fleet import patch_fleet
 from orchestrators.patch_node import patch_node
-from orchestrators.waits import await_node, drain_node, verify_node
+from orchestrators.waits import await_node, verify_node
 
 ORCHESTRATORS = (patch_fleet, patch_cluster, patch_node, drain_node, await_node, verify_node)
 """Every orchestrator; each is registered under its function's name, which running instances refer to."""

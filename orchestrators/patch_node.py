@@ -8,12 +8,13 @@ from durabletask.task import OrchestrationContext, Task, TaskFailedError
 
 from midwatch.domain import ids
 from midwatch.domain.base import Json
+from midwatch.domain.draining import DrainResult
 from midwatch.domain.outcomes import NodeOutcome
 from midwatch.domain.phases import NodePhase, advance
 from midwatch.domain.proof import Before
 from midwatch.domain.runs import CANCEL_EVENT, NodeRequest, NodeResult, PollRequest, PollResult, Progress
 from midwatch.domain.steps import Checked, Claimed, NodeStep, RebootStep, Released, ReleaseStep, Seen
-from midwatch.domain.verdicts import End, drain_end, failure_in, verify_end, wait_end
+from midwatch.domain.verdicts import End, drain_end, drain_notes, failure_in, verify_end, wait_end
 from orchestrators.calls import PATIENT, StepError, Steps, call, first_line, first_of, now, start
 
 
@@ -46,6 +47,7 @@ class _NodePatch:
         self._claimed = Claimed(outcome=None, reason=None)
         self._before: Before | None = None
         self._last = Seen()
+        self._notes: tuple[str, ...] = ()
         self._instance = ids.node_instance(request.run, request.cluster.name, request.node)
         self._step = NodeStep(run=request.run, cluster=request.cluster, policy=request.policy, node=request.node)
 
@@ -85,7 +87,13 @@ class _NodePatch:
 
     def _cordon(self) -> Steps[End | None]:
         self._enter(NodePhase.CORDON)
-        return _end_of((yield from call(self._ctx, "cordon_node", self._step, Checked)))
+        checked = yield from call(self._ctx, "cordon_node", self._step, Checked)
+        drain = self._request.policy.drain
+        if checked.outcome is None and drain.exclude_from_load_balancers and drain.load_balancer_wait:
+            timer = self._ctx.create_timer(drain.load_balancer_wait)
+            yield first_of([timer, self._cancel])
+            timer.cancel()
+        return _end_of(checked)
 
     def _drain(self) -> Steps[End | None]:
         self._enter(NodePhase.DRAIN)
@@ -94,7 +102,10 @@ class _NodePatch:
         yield first_of([drain, self._cancel])
         if not drain.is_complete:
             self._ctx.send_event(instance, CANCEL_EVENT)
-        return drain_end((yield from _poll_result(drain)))
+        result = DrainResult.model_validate((yield from _output(drain)))
+        on_timeout = self._request.policy.drain.on_timeout
+        self._notes = drain_notes(result, on_timeout)
+        return drain_end(result, on_timeout)
 
     def _recheck(self) -> Steps[End | None]:
         self._enter(NodePhase.RECHECK)
@@ -110,7 +121,7 @@ class _NodePatch:
     def _wait(self) -> Steps[End | None]:
         self._enter(NodePhase.WAIT)
         wait = self._start("await_node", ids.wait_instance(self._instance), self._request.policy.reboot.timeout)
-        result = yield from _poll_result(wait)
+        result = PollResult.model_validate((yield from _output(wait)))
         self._last = result.seen
         return wait_end(result, self._known())
 
@@ -118,7 +129,7 @@ class _NodePatch:
         self._enter(NodePhase.VERIFY)
         limit = self._request.policy.verify.condition_clears
         verify = self._start("verify_node", ids.verify_instance(self._instance), limit)
-        return verify_end((yield from _poll_result(verify)))
+        return verify_end(PollResult.model_validate((yield from _output(verify))))
 
     def _start(self, name: str, instance: str, limit: timedelta) -> Task[object]:
         r, deadline = self._request, now(self._ctx) + limit
@@ -133,6 +144,7 @@ class _NodePatch:
         return self._before
 
     def _release(self, end: End) -> Steps[NodeResult]:
+        end = end.model_copy(update={"reason": "; ".join(filter(None, (end.reason, *self._notes))) or None})
         keep = end.outcome.failed and self._request.policy.failure.keep_cordoned
         self._enter(NodePhase.RELEASE)
         step = ReleaseStep(
@@ -172,9 +184,8 @@ def _end_of(checked: Checked) -> End | None:
     return None if checked.outcome is None else End(outcome=checked.outcome, reason=checked.reason)
 
 
-def _poll_result(task: Task[object]) -> Steps[PollResult]:
+def _output(task: Task[object]) -> Steps[object]:
     try:
-        answer = yield task
+        return (yield task)
     except TaskFailedError as error:
         raise StepError("wait-failed", first_line(error.details.message)) from error
-    return PollResult.model_validate(answer)

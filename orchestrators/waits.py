@@ -1,7 +1,7 @@
-"""The waits of a node: small polling orchestrations that continue as new, so that their history stays short.
+"""The waits for a node that reboots: small polling orchestrations that continue as new, so their history stays short.
 
-Each round is one activity that looks (and for the drain acts) and watches for a few seconds. Between rounds stands a
-durable timer that grows while nothing moves. An API server that does not answer is one more round, until the deadline.
+Each round is one activity that looks and watches for a few seconds. Between rounds stands a durable timer that grows
+while nothing moves. An API server that does not answer is one more round, until the deadline.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from durabletask.task import OrchestrationContext
 from midwatch.domain.base import Json
 from midwatch.domain.eviction import Waiting, keep_since
 from midwatch.domain.phases import NodePhase
-from midwatch.domain.runs import CANCEL_EVENT, PollRequest, PollResult, Progress
+from midwatch.domain.runs import PollRequest, PollResult, Progress
 from midwatch.domain.steps import LONGEST_HOLD, LookStep, Seen
 from orchestrators.calls import ONCE, StepError, Steps, call, first_of, now
 
@@ -25,59 +25,45 @@ _LONGEST_PAUSE = timedelta(seconds=20)
 
 @dataclass(frozen=True, slots=True)
 class _Wait:
-    """What tells the three waits apart. `confirm_after`: how long the goal must have held, None for no second look."""
+    """What tells the two waits apart. `confirm_after`: how long the goal must have held. A cancel stops neither."""
 
     phase: NodePhase
     activity: str
-    cancellable: bool
     confirm_after: timedelta = timedelta(0)
-
-
-def drain_node(ctx: OrchestrationContext, payload: Json) -> Steps[Json]:
-    """Drain in passes until nothing is left, the deadline, or a cancel."""
-    request = PollRequest.from_wire(payload)
-    return (yield from _poll(ctx, request, _Wait(NodePhase.DRAIN, "drain_pass", cancellable=True)))
 
 
 def await_node(ctx: OrchestrationContext, payload: Json) -> Steps[Json]:
     """Wait until the node has booted anew and has been Ready for `verify.stableFor`. A cancel cannot stop a reboot."""
     request = PollRequest.from_wire(payload)
-    wait = _Wait(NodePhase.WAIT, "look_for_boot", cancellable=False, confirm_after=request.policy.verify.stable_for)
+    wait = _Wait(NodePhase.WAIT, "look_for_boot", confirm_after=request.policy.verify.stable_for)
     return (yield from _poll(ctx, request, wait))
 
 
 def verify_node(ctx: OrchestrationContext, payload: Json) -> Steps[Json]:
     """Wait until the need is explicitly gone and the node's DaemonSet pods are Ready."""
     request = PollRequest.from_wire(payload)
-    return (yield from _poll(ctx, request, _Wait(NodePhase.VERIFY, "look_for_proof", cancellable=False)))
+    return (yield from _poll(ctx, request, _Wait(NodePhase.VERIFY, "look_for_proof")))
 
 
 def _poll(ctx: OrchestrationContext, request: PollRequest, wait: _Wait) -> Steps[Json]:
-    """Look, then pause, until done, over, cancelled or out of time.
+    """Look, then pause, until done, over or out of time.
 
     1. Look once.
     2. Done (and done for long enough), or over: return what was seen.
-    3. Past the deadline, or cancelled: return that.
+    3. Past the deadline: return that.
     4. Say what is waited for, pause, and go on; every 20 rounds as a new execution.
     """
-    cancel = ctx.wait_for_external_event(CANCEL_EVENT)
     for _ in range(_ROUNDS_PER_HISTORY):
         seen = yield from _look(ctx, request, wait)
         since = (request.done_since or now(ctx)) if seen.done else None
         if seen.outcome is not None or (since is not None and now(ctx) - since >= wait.confirm_after):
             return PollResult(seen=seen).to_wire()
-        if wait.cancellable and cancel.is_complete:
-            return PollResult(seen=seen, cancelled=True).to_wire()
         if since is None and now(ctx) >= request.deadline:
             return PollResult(seen=seen, timed_out=True).to_wire()
         rounds = 0 if seen.moved else request.rounds + 1
         request = request.model_copy(update={"rounds": rounds, "last": seen, "done_since": since})
         ctx.set_custom_status(Progress(phase=wait.phase, waiting_for=seen.left).to_wire())
-        timer = ctx.create_timer(_pause(ctx, request, wait))
-        yield first_of([timer, cancel] if wait.cancellable else [timer])
-        timer.cancel()
-    if wait.cancellable and cancel.is_complete:
-        return PollResult(seen=request.last, cancelled=True).to_wire()
+        yield first_of([ctx.create_timer(_pause(ctx, request, wait))])
     ctx.continue_as_new(request.to_wire(), save_events=True)
     return {}
 

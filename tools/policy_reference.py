@@ -11,6 +11,7 @@ from typing import Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from midwatch.domain.drain_policy import DrainRule
 from midwatch.domain.durations import format_duration
 from midwatch.domain.policy import NOT_YET, ClusterSource, KubeconfigCluster, Need, Policy
 
@@ -42,6 +43,8 @@ def sections() -> Iterator[str]:
     yield _table("`nodes.needs[]`", Need)
     for name in ("drain", "reboot", "verify", "failure"):
         yield _table(f"`{name}`", _section(name))
+        if name == "drain":
+            yield _table("`drain.rules[]`", DrainRule)
     later = ", ".join(f"`{key}`" for key in sorted(NOT_YET))
     yield f"## Not supported yet\n\nThese keys are refused by name: {later}.\n"
 

@@ -6,7 +6,7 @@ PDBs on one pod answer 500 without a reason; a UID that does not match answers 4
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from midwatch.domain.base import Message
@@ -18,6 +18,8 @@ class Answer(Message):
     status: int
     causes: frozenset[str] = frozenset()
     message: str = ""
+    retry_after: timedelta | None = None
+    """How long the server asks to wait; None when it does not say. A budget's refusal has none."""
 
 
 class EvictionResult(StrEnum):
@@ -26,7 +28,9 @@ class EvictionResult(StrEnum):
     LEAVING = "leaving"
     """Accepted: the pod is terminating, wait until it is gone."""
     GONE = "gone"
-    """The pod is not there any more, or another one has its name."""
+    """The pod is not there any more."""
+    REPLACED = "replaced"
+    """Another pod has its name by now, so ours is gone. Asking has cost that one's budget: list again, not at once."""
     BUDGET = "budget"
     """A PodDisruptionBudget refuses for now: try again, slowly, until the deadline."""
     THROTTLED = "throttled"
@@ -50,8 +54,10 @@ def read_answer(answer: Answer, budgets_covering: int) -> EvictionResult:  # noq
     match answer.status:
         case 200 | 201:
             return EvictionResult.LEAVING
-        case 404 | 409:
+        case 404:
             return EvictionResult.GONE
+        case 409:
+            return EvictionResult.REPLACED
         case 429 if "DisruptionBudget" in answer.causes:
             return EvictionResult.BUDGET
         case 429:

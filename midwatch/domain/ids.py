@@ -69,6 +69,10 @@ def reboot_pod(run: str, node: str) -> str:
     return f"midwatch-reboot-{_digest(run, node)[:12]}"
 
 
-def event_name(run: str, node: str, reason: str) -> str:
-    """The name of an event on a node: the same on every call, so that a second call adds none."""
-    return f"midwatch-{_digest(run, node, reason)[:16]}"
+def event_name(run: str, node: str, reason: str, what: str = "") -> str:
+    """The name of an event on a node: the same on every call, so that a second call adds none.
+
+    `what` tells events of one reason apart.
+    """
+    parts = (run, node, reason, what) if what else (run, node, reason)
+    return f"midwatch-{_digest(*parts)[:16]}"

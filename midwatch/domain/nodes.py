@@ -30,11 +30,15 @@ class Condition(Message):
 
 
 class Claim(Message):
-    """What our annotations on a node say: which run holds it, and how it was before."""
+    """What our annotations on a node say: which run holds it, and how it was before.
+
+    `by_hand` is the claim of `midwatch drain`: the node stays drained until `midwatch uncordon`, whatever runs come.
+    """
 
     run: str
     boot_id: str
     was_unschedulable: bool
+    by_hand: bool = False
 
 
 class NodeView(Message):
@@ -52,6 +56,10 @@ class NodeView(Message):
     pool: str | None
     zone: str | None
     claim: Claim | None = None
+    excluded_by: str | None = None
+    """The value of the label that keeps external load balancers off the node, None without it."""
+    volumes_attached: bool = False
+    """Whether the attach-detach controller says that any volume is attached to it."""
 
     def condition(self, kind: str) -> Condition | None:
         """The condition of that type, or None."""
@@ -62,6 +70,12 @@ class NodeView(Message):
         """Whether the kubelet is reported Ready; Unknown is not Ready."""
         condition = self.condition("Ready")
         return condition is not None and condition.status == "True"
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether its kubelet has stopped reporting."""
+        condition = self.condition("Ready")
+        return condition is not None and condition.status == "Unknown"
 
     @property
     def newest_heartbeat(self) -> datetime | None:
@@ -170,6 +184,8 @@ def judge(node: NodeView, policy: NodePolicy, now: datetime) -> Judgement:
         reason = need.unknown
     elif wait is not None:
         reason = f"too-recent: the policy waits another {format_duration(wait)}"
+    elif node.claim is not None and node.claim.by_hand:
+        reason = "drained: `midwatch drain` emptied the node, and `midwatch uncordon` gives it back"
     elif node.unschedulable and (node.claim is None or node.claim.was_unschedulable):
         reason = "cordoned: somebody else cordoned the node"
     elif not node.ready:

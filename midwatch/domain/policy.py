@@ -6,22 +6,17 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field, field_validator
 
+from midwatch.domain.drain_policy import DrainPolicy
 from midwatch.domain.durations import Duration
+from midwatch.domain.section import Section
 
 REBOOT_REQUIRED = "RebootRequired"
 """The node condition that our node-problem-detector plugin sets."""
 
 
-class _Section(BaseModel):
-    """A part of the policy: an unknown key is an error, because a misspelt guard guards nothing."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, strict=True)
-
-
-class KubeconfigCluster(_Section):
+class KubeconfigCluster(Section):
     """One cluster that a kubeconfig names."""
 
     context: str = Field(
@@ -30,7 +25,7 @@ class KubeconfigCluster(_Section):
     labels: dict[str, str] = Field(default_factory=dict, description="Labels of the cluster.")
 
 
-class ClusterSource(_Section):
+class ClusterSource(Section):
     """Where clusters come from; one source in each entry."""
 
     kubeconfig: KubeconfigCluster = Field(description="A cluster from the kubeconfig.")
@@ -43,7 +38,7 @@ class NeedStatus(StrEnum):
     FALSE = "False"
 
 
-class Need(_Section):
+class Need(Section):
     """A node condition that asks for a reboot."""
 
     condition: str = Field(default=REBOOT_REQUIRED, min_length=1, description="Type of the node condition.")
@@ -70,7 +65,7 @@ class NodeOrder(StrEnum):
     NAME = "name"
 
 
-class NodePolicy(_Section):
+class NodePolicy(Section):
     """Which nodes, how many at once, in which order."""
 
     needs: tuple[Need, ...] = Field(
@@ -108,32 +103,6 @@ class NodePolicy(_Section):
         return value
 
 
-class DrainPolicy(_Section):
-    """How a node is emptied. kubectl's meaning, with kured's defaults."""
-
-    timeout: Duration = Field(default=timedelta(minutes=15), description="How long the whole drain may take.")
-    grace_period: Duration | None = Field(
-        default=None, description="Grace given to every pod. `null`: each pod's own. At least `1s`."
-    )
-    delete_empty_dir_data: bool = Field(
-        default=True, description="`true`: pods with emptyDir volumes may go; `false`: they fail the drain."
-    )
-    force: bool = Field(
-        default=True,
-        description="`true`: pods that no controller will bring back may go; `false`: they fail the drain.",
-    )
-    on_timeout: Literal["fail"] = Field(
-        default="fail", description="At the deadline: `fail` puts the node back and reports what was left."
-    )
-
-    @field_validator("timeout", "grace_period")
-    @classmethod
-    def _long_enough(cls, value: timedelta | None) -> timedelta | None:
-        if value is not None and value < timedelta(seconds=1):
-            raise ValueError("it must be at least 1s")
-        return value
-
-
 class RebootMethod(StrEnum):
     """How the node is told to reboot."""
 
@@ -141,7 +110,7 @@ class RebootMethod(StrEnum):
     COMMAND = "command"
 
 
-class RebootPolicy(_Section):
+class RebootPolicy(Section):
     """How a node is rebooted, and how long it may be away."""
 
     method: Annotated[RebootMethod, Field(strict=False)] = Field(
@@ -166,7 +135,7 @@ class RebootPolicy(_Section):
         return value
 
 
-class VerifyPolicy(_Section):
+class VerifyPolicy(Section):
     """What proves that a node is back."""
 
     stable_for: Duration = Field(
@@ -178,7 +147,7 @@ class VerifyPolicy(_Section):
     )
 
 
-class FailurePolicy(_Section):
+class FailurePolicy(Section):
     """What happens after a failure."""
 
     max_failed_nodes: int = Field(
@@ -191,7 +160,7 @@ class FailurePolicy(_Section):
     )
 
 
-class Policy(_Section):
+class Policy(Section):
     """The whole policy file."""
 
     api_version: Literal["midwatch/v1"] = Field(description="Always `midwatch/v1`.")
@@ -222,7 +191,7 @@ class Policy(_Section):
 NOT_YET = frozenset(
     {
         "aks", "resourceGraph", "fleet", "stages", "windows", "blackouts", "cutoff", "maxUnavailablePerZone",
-        "maxUnavailablePerPool", "podSelector", "gates", "notify", "overrides",
+        "maxUnavailablePerPool", "gates", "notify", "overrides",
     }
 )  # fmt: skip
 """Keys of the contract that this version does not read: they are refused by name, never ignored."""

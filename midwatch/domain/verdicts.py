@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from midwatch.domain.base import Message
+from midwatch.domain.drain_policy import OnTimeout
+from midwatch.domain.draining import DrainResult
 from midwatch.domain.eviction import Waiting
 from midwatch.domain.outcomes import NodeOutcome
 from midwatch.domain.phases import NodePhase
@@ -22,11 +24,15 @@ class End(Message):
     reason: str | None = None
 
 
+def every(left: Sequence[Waiting]) -> str:
+    """All of them, on one line: `Pod shop/cart-1 (budget: PodDisruptionBudget shop/cart)`."""
+    return ", ".join(f"{w.kind} {f'{w.namespace}/' if w.namespace else ''}{w.name} ({w.because})" for w in left)
+
+
 def named(left: Sequence[Waiting]) -> str:
-    """What was left, on one line: `Pod shop/cart-1 (budget: PodDisruptionBudget shop/cart)`."""
-    lines = [f"{w.kind} {f'{w.namespace}/' if w.namespace else ''}{w.name} ({w.because})" for w in left[:_NAMED]]
-    more = len(left) - len(lines)
-    return ", ".join(lines) + (f" and {more} more" if more > 0 else "")
+    """The first of them in the same way, the rest counted."""
+    more = len(left) - _NAMED
+    return every(left[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def failure_in(phase: NodePhase, reason: str) -> End:
@@ -46,17 +52,29 @@ def _seen_end(result: PollResult) -> End | None:
     return None if seen.outcome is None else End(outcome=seen.outcome, reason=seen.reason)
 
 
-def drain_end(result: PollResult) -> End | None:
-    """None when the node is empty."""
+def drain_end(result: DrainResult, on_timeout: OnTimeout) -> End | None:
+    """None when the node is empty, or is to be rebooted with what is left on it."""
     if (end := _seen_end(result)) is not None:
         return end
     if result.cancelled:
         return End(outcome=NodeOutcome.CANCELLED, reason="cancelled: during the drain")
-    if result.timed_out:
+    if result.timed_out and on_timeout is not OnTimeout.REBOOT_ANYWAY:
         left = result.seen.left
-        text = f"drain-timeout: {len(left)} left at the deadline: {named(left)}"
+        text = f"{result.deadline or 'drain-timeout'}: {len(left)} left at the deadline: {named(left)}"
         return End(outcome=NodeOutcome.DRAIN_FAILED, reason=text)
     return None
+
+
+def drain_notes(result: DrainResult, on_timeout: OnTimeout) -> tuple[str, ...]:
+    """What the report has to say of a drain that did more, or less, than evict every pod. Each pod is named."""
+    notes = []
+    if result.deleted:
+        notes.append(f"deleted at the deadline: {every(result.deleted)}")
+    if result.seen.stays:
+        notes.append(f"stayed on the node: {every(result.seen.stays)}")
+    if result.timed_out and on_timeout is OnTimeout.REBOOT_ANYWAY:
+        notes.append(f"{result.deadline}: rebooted anyway, with {every(result.seen.left)}")
+    return tuple(notes)
 
 
 def wait_end(result: PollResult, before: Before) -> End | None:

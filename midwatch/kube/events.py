@@ -18,13 +18,15 @@ _LONGEST_MESSAGE = 1000
 """The API server takes 1,024 bytes."""
 
 
-async def record(client: KubeClient, node: NodeView, run: str, reason: str, message: str, now: datetime) -> None:
-    """Write an event on the node; a second call for the same run and reason writes none."""
+async def record(  # noqa: PLR0913, PLR0917 - what an event consists of
+    client: KubeClient, node: NodeView, run: str, reason: str, message: str, now: datetime, what: str = ""
+) -> None:
+    """Write an event on the node; a second call for the same run, reason and `what` writes none."""
     stamp = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     body: JsonObject = {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": ids.event_name(run, node.name, reason), "namespace": "default"},
+        "metadata": {"name": ids.event_name(run, node.name, reason, what), "namespace": "default"},
         "involvedObject": {"kind": "Node", "apiVersion": "v1", "name": node.name, "uid": node.uid},
         "type": "Normal",
         "reason": reason,

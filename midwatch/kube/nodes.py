@@ -10,7 +10,17 @@ from midwatch.domain.nodes import Claim, NodeView
 from midwatch.domain.phases import NodePhase
 from midwatch.kube.client import MERGE_PATCH, JsonObject, KubeClient
 from midwatch.kube.errors import NotFound
-from midwatch.kube.objects import ANNOTATIONS, BOOT_ID, PHASE, RUN, WAS_UNSCHEDULABLE, Node
+from midwatch.kube.objects import (
+    ANNOTATIONS,
+    BOOT_ID,
+    BY_HAND,
+    EXCLUDE,
+    EXCLUDED_BY_US,
+    PHASE,
+    RUN,
+    WAS_UNSCHEDULABLE,
+    Node,
+)
 
 _NODES = "/api/v1/nodes"
 
@@ -62,6 +72,7 @@ async def claim_node(client: KubeClient, node: NodeView, claim: Claim) -> None:
         BOOT_ID: claim.boot_id,
         WAS_UNSCHEDULABLE: "true" if claim.was_unschedulable else "false",
         PHASE: NodePhase.CLAIM.value,
+        BY_HAND: "true" if claim.by_hand else None,
     }
     await _patch(client, node, {"metadata": {"annotations": {**notes}}})
 
@@ -76,6 +87,18 @@ async def cordon_node(client: KubeClient, node: NodeView) -> None:
     await _patch(client, node, {"metadata": {"annotations": notes}, "spec": {"unschedulable": True}})
 
 
+async def exclude_node(client: KubeClient, node: NodeView) -> None:
+    """The same, and keep external load balancers off the node. A label that somebody else has set stays theirs.
+
+    Raises:
+        Conflict: the node has changed since it was read.
+    """
+    meta: JsonObject = {"annotations": {PHASE: NodePhase.DRAIN.value}}
+    if node.excluded_by is None:
+        meta["labels"] = {EXCLUDE: EXCLUDED_BY_US}
+    await _patch(client, node, {"metadata": meta, "spec": {"unschedulable": True}})
+
+
 async def note_phase(client: KubeClient, node: NodeView, phase: NodePhase) -> None:
     """Say on the node where its patch is.
 
@@ -86,12 +109,15 @@ async def note_phase(client: KubeClient, node: NodeView, phase: NodePhase) -> No
 
 
 async def release_node(client: KubeClient, node: NodeView, *, uncordon: bool) -> None:
-    """Remove our annotations, and the cordon if asked to, in one write.
+    """Remove our annotations, our label for load balancers, and the cordon if asked to, in one write.
 
     Raises:
         Conflict: the node has changed since it was read.
     """
-    body: JsonObject = {"metadata": {"annotations": dict.fromkeys(ANNOTATIONS)}}
+    meta: JsonObject = {"annotations": dict.fromkeys(ANNOTATIONS)}
+    if node.excluded_by == EXCLUDED_BY_US:
+        meta["labels"] = {EXCLUDE: None}
+    body: JsonObject = {"metadata": meta}
     if uncordon:
         body["spec"] = {"unschedulable": None}
     await _patch(client, node, body)

@@ -15,23 +15,26 @@ from pydantic.alias_generators import to_camel
 from midwatch.domain.errors import PermanentError
 from midwatch.domain.lease import DURATION, LeaseView
 from midwatch.domain.nodes import Claim, Condition, NodeView
-from midwatch.domain.pods import Controller, PodView
-from midwatch.domain.selectors import BudgetView, Requirement
 
 RUN = "midwatch.dev/run"
 BOOT_ID = "midwatch.dev/boot-id"
 WAS_UNSCHEDULABLE = "midwatch.dev/was-unschedulable"
 PHASE = "midwatch.dev/phase"
-ANNOTATIONS = (RUN, BOOT_ID, WAS_UNSCHEDULABLE, PHASE)
+BY_HAND = "midwatch.dev/by-hand"
+ANNOTATIONS = (RUN, BOOT_ID, WAS_UNSCHEDULABLE, PHASE, BY_HAND)
 """Every annotation that we write on a node."""
+EXCLUDE = "node.kubernetes.io/exclude-from-external-load-balancers"
+EXCLUDED_BY_US = "midwatch"
+"""The value of that label that says it is ours. Its presence alone has the effect, whatever the value."""
 
-_MIRROR = "kubernetes.io/config.mirror"
 _POOL_LABELS = ("kubernetes.azure.com/agentpool", "agentpool")
 _ZONE_LABEL = "topology.kubernetes.io/zone"
 _OS_LABEL = "kubernetes.io/os"
 
 
-class _ApiObject(BaseModel):
+class ApiObject(BaseModel):
+    """An object of the API, or a part of one: camelCase, and fields that we do not read are left aside."""
+
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
 
     @classmethod
@@ -50,25 +53,32 @@ class _ApiObject(BaseModel):
             raise PermanentError("bad-answer", text) from error
 
 
-class _Owner(_ApiObject):
+class OwnerReference(ApiObject):
+    """An owner reference."""
+
     api_version: str
     kind: str
     name: str
     controller: bool = False
 
 
-class _Meta(_ApiObject):
+class Meta(ApiObject):
+    """Object metadata."""
+
     name: str
     namespace: str = ""
     uid: str = ""
     resource_version: str = ""
+    generation: int = 0
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
     deletion_timestamp: datetime | None = None
-    owner_references: list[_Owner] = Field(default_factory=list)
+    owner_references: list[OwnerReference] = Field(default_factory=list)
 
 
-class _Condition(_ApiObject):
+class StatusCondition(ApiObject):
+    """A condition of a node or a pod."""
+
     type: str
     status: str
     reason: str = ""
@@ -77,25 +87,34 @@ class _Condition(_ApiObject):
     last_transition_time: datetime | None = None
 
 
-class _NodeInfo(_ApiObject):
+class _NodeInfo(ApiObject):
     boot_id: str = Field(default="", alias="bootID")
     kernel_version: str = ""
     operating_system: str = ""
 
 
-class _NodeStatus(_ApiObject):
-    conditions: list[_Condition] = Field(default_factory=list)
+class _NodeStatus(ApiObject):
+    conditions: list[StatusCondition] = Field(default_factory=list)
     node_info: _NodeInfo = _NodeInfo()
+    volumes_attached: list[dict[str, object]] = Field(default_factory=list)
+    allocatable: dict[str, str] = Field(default_factory=dict)
 
 
-class _NodeSpec(_ApiObject):
+class _Taint(ApiObject):
+    key: str
+    value: str = ""
+    effect: str = ""
+
+
+class _NodeSpec(ApiObject):
     unschedulable: bool = False
+    taints: list[_Taint] = Field(default_factory=list)
 
 
-class Node(_ApiObject):
+class Node(ApiObject):
     """core/v1 Node."""
 
-    metadata: _Meta
+    metadata: Meta
     spec: _NodeSpec = _NodeSpec()
     status: _NodeStatus = _NodeStatus()
 
@@ -125,6 +144,8 @@ class Node(_ApiObject):
             pool=next((meta.labels[label] for label in _POOL_LABELS if label in meta.labels), None),
             zone=meta.labels.get(_ZONE_LABEL) or None,
             claim=self._claim(),
+            excluded_by=meta.labels.get(EXCLUDE),
+            volumes_attached=bool(self.status.volumes_attached),
         )
 
     def _claim(self) -> Claim | None:
@@ -135,75 +156,15 @@ class Node(_ApiObject):
             run=notes[RUN],
             boot_id=notes.get(BOOT_ID, ""),
             was_unschedulable=notes.get(WAS_UNSCHEDULABLE) == "true",
+            by_hand=notes.get(BY_HAND) == "true",
         )
 
 
-class _Volume(_ApiObject):
-    name: str = ""
-    empty_dir: dict[str, object] | None = None
-
-
-class _PodSpec(_ApiObject):
-    node_name: str = ""
-    volumes: list[_Volume] = Field(default_factory=list)
-
-
-class _Terminated(_ApiObject):
-    exit_code: int = 0
-    reason: str = ""
-    message: str = ""
-
-
-class _Stuck(_ApiObject):
-    reason: str = ""
-    message: str = ""
-
-
-class _State(_ApiObject):
-    waiting: _Stuck | None = None
-    terminated: _Terminated | None = None
-
-
-class _ContainerStatus(_ApiObject):
-    state: _State = _State()
-
-
-class _PodStatus(_ApiObject):
-    phase: str = ""
-    conditions: list[_Condition] = Field(default_factory=list)
-    container_statuses: list[_ContainerStatus] = Field(default_factory=list)
-
-
-class Pod(_ApiObject):
-    """core/v1 Pod."""
-
-    metadata: _Meta
-    spec: _PodSpec = _PodSpec()
-    status: _PodStatus = _PodStatus()
-
-    def view(self) -> PodView:
-        """The pod as the rules see it."""
-        meta = self.metadata
-        owner = next((o for o in meta.owner_references if o.controller), None)
-        return PodView(
-            namespace=meta.namespace,
-            name=meta.name,
-            uid=meta.uid,
-            labels=meta.labels,
-            phase=self.status.phase,
-            ready=any(c.type == "Ready" and c.status == "True" for c in self.status.conditions),
-            deleted=meta.deletion_timestamp,
-            mirror=_MIRROR in meta.annotations,
-            empty_dir=any(volume.empty_dir is not None for volume in self.spec.volumes),
-            controller=Controller(api_version=owner.api_version, kind=owner.kind, name=owner.name) if owner else None,
-        )
-
-
-class _Source(_ApiObject):
+class _Source(ApiObject):
     component: str = ""
 
 
-class Event(_ApiObject):
+class Event(ApiObject):
     """core/v1 Event."""
 
     source: _Source = _Source()
@@ -214,17 +175,17 @@ class Event(_ApiObject):
     event_time: datetime | None = None
 
 
-class _LeaseSpec(_ApiObject):
+class _LeaseSpec(ApiObject):
     holder_identity: str | None = None
     lease_duration_seconds: int | None = None
     acquire_time: datetime | None = None
     renew_time: datetime | None = None
 
 
-class Lease(_ApiObject):
+class Lease(ApiObject):
     """coordination.k8s.io/v1 Lease."""
 
-    metadata: _Meta
+    metadata: Meta
     spec: _LeaseSpec = _LeaseSpec()
 
     def view(self) -> LeaseView:
@@ -236,45 +197,4 @@ class Lease(_ApiObject):
             duration=timedelta(seconds=seconds) if seconds else DURATION,
             acquired=self.spec.acquire_time,
             resource_version=self.metadata.resource_version,
-        )
-
-
-class _Expression(_ApiObject):
-    key: str
-    operator: str
-    values: tuple[str, ...] = ()
-
-
-class _Selector(_ApiObject):
-    match_labels: dict[str, str] = Field(default_factory=dict)
-    match_expressions: list[_Expression] = Field(default_factory=list)
-
-
-class _BudgetSpec(_ApiObject):
-    selector: _Selector | None = None
-
-
-class _BudgetStatus(_ApiObject):
-    disruptions_allowed: int = 0
-
-
-class DisruptionBudget(_ApiObject):
-    """policy/v1 PodDisruptionBudget."""
-
-    metadata: _Meta
-    spec: _BudgetSpec = _BudgetSpec()
-    status: _BudgetStatus = _BudgetStatus()
-
-    def view(self) -> BudgetView:
-        """The budget as the rules see it."""
-        selector = self.spec.selector
-        return BudgetView(
-            namespace=self.metadata.namespace,
-            name=self.metadata.name,
-            match_labels=None if selector is None else selector.match_labels,
-            match_expressions=tuple(
-                Requirement(key=e.key, operator=e.operator, values=e.values)
-                for e in (selector.match_expressions if selector else ())
-            ),
-            disruptions_allowed=self.status.disruptions_allowed,
         )

@@ -12,7 +12,8 @@ from midwatch.domain.lease import NAMESPACE
 from midwatch.domain.policy import RebootMethod
 from midwatch.kube.client import JsonObject, KubeClient
 from midwatch.kube.errors import AlreadyExists, NotFound
-from midwatch.kube.objects import RUN, Pod
+from midwatch.kube.objects import RUN
+from midwatch.kube.pod_objects import Pod
 
 _PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 WRONG_BOOT = 3

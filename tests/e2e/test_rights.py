@@ -10,6 +10,7 @@ import pytest
 from midwatch.domain.policy import RebootMethod
 from midwatch.kube.reboot_pods import WRONG_BOOT, reboot_pod
 from tests.e2e.midwatch import Midwatch, call, leftovers, objects, require_reboot
+from tests.e2e.test_drain_volumes import attached, forget, keeper
 from tests.kit.api import ApiError
 from tests.kit.background import until
 
@@ -56,10 +57,15 @@ def test_every_granted_verb_is_used_and_no_other(fleet: Fleet) -> None:
     cluster.machines["blue-1"].behave(boot_seconds=_LONGER_THAN_A_LOOK_SECONDS)
     cluster.deploy_daemons("agent")
     cluster.deploy("shop", 6, min_available=5)
+    keeper(cluster, "kept", "blue-1")
+    cluster.deploy("greedy", 3, min_available=3)
     require_reboot(cluster, "blue-0", "blue-1")
-    midwatch = Midwatch(fleet, nodes={"maxUnavailable": 2}, drain={"timeout": "30s"})
+    drain: dict[str, object] = {"timeout": "30s", "onTimeout": "delete", "misconfiguredTimeout": "2s"}
+    midwatch = Midwatch(fleet, nodes={"maxUnavailable": 2}, drain=drain)
     assert call("survey", *midwatch.flags[:4]).code == 0
-    assert midwatch.patch().outcomes == {"blue-0": "reboot-failed", "blue-1": "rebooted"}
+    with attached(cluster, "kept", node="blue-1"):
+        assert midwatch.patch().outcomes == {"blue-0": "reboot-failed", "blue-1": "rebooted"}
+    forget(cluster, "kept")
 
     events = [e for e in cluster.audit_events("midwatch") if not e.path.startswith("/version")]
     grants = list(_grants(cluster))

@@ -27,6 +27,10 @@ class PodFields(TypedDict, total=False):
     mirror: bool
     empty_dir: bool
     controller: Controller | None
+    priority_class: str
+    grace: timedelta
+    claims: tuple[str, ...]
+    uid: str
 
 
 class NodeFields(TypedDict, total=False):
@@ -45,9 +49,9 @@ def pod(**fields: Unpack[PodFields]) -> PodView:
     """A running pod of a ReplicaSet."""
     whole: PodFields = {
         "namespace": "shop", "name": "cart-1", "labels": {}, "phase": "Running", "ready": True, "deleted": None,
-        "mirror": False, "empty_dir": False, "controller": REPLICA_SET,
+        "mirror": False, "empty_dir": False, "controller": REPLICA_SET, "uid": "u1",
     }  # fmt: skip
-    return PodView(uid="u1", **{**whole, **fields})
+    return PodView(**{**whole, **fields})
 
 
 def condition(kind: str = "RebootRequired", status: str = "True", *, age: float = 60, held: float = 3600) -> Condition:

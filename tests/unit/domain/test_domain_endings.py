@@ -7,6 +7,8 @@ from datetime import timedelta
 
 import pytest
 
+from midwatch.domain.drain_policy import OnTimeout
+from midwatch.domain.draining import Drained, DrainResult
 from midwatch.domain.errors import PermanentError
 from midwatch.domain.eviction import Waiting
 from midwatch.domain.nodes import Condition, NodeView
@@ -193,6 +195,7 @@ CART = Waiting(kind="Pod", namespace="shop", name="cart-1", because="budget: Pod
 AGENT = Waiting(kind="DaemonSet", namespace="shop", name="agent", because="not ready")
 CONDITION = Waiting(kind="Condition", namespace=None, name="RebootRequired", because="still-set")
 LEFT = Seen(left=(CART,))
+DRAINED = Drained(left=(CART,))
 
 
 def test_what_was_left_is_named_with_its_budget_and_the_rest_is_counted() -> None:
@@ -204,7 +207,10 @@ def test_what_was_left_is_named_with_its_budget_and_the_rest_is_counted() -> Non
 
 
 def ended(result: PollResult, kind: str) -> tuple[str, str] | None:
-    end = {"drain": drain_end(result), "wait": wait_end(result, BEFORE), "verify": verify_end(result)}[kind]
+    if kind == "drain":
+        end = drain_end(DrainResult.model_validate(result.model_dump()), OnTimeout.FAIL)
+    else:
+        end = wait_end(result, BEFORE) if kind == "wait" else verify_end(result)
     return None if end is None else (end.outcome, (end.reason or "").split(":")[0])
 
 
@@ -245,7 +251,7 @@ def test_the_last_look_of_a_wait_decides_the_ending(
 
 
 def test_a_drain_that_ran_out_of_time_names_the_pod_and_its_budget() -> None:
-    end = drain_end(PollResult(seen=LEFT, timed_out=True))
+    end = drain_end(DrainResult(seen=DRAINED, timed_out=True), OnTimeout.FAIL)
     assert end is not None
     assert end.reason == (
         "drain-timeout: 1 left at the deadline: Pod shop/cart-1 (budget: PodDisruptionBudget shop/cart)"

@@ -7,15 +7,16 @@ from datetime import timedelta
 import pytest
 
 from midwatch.domain.eviction import Answer, EvictionResult, Waiting, keep_since, read_answer
-from midwatch.domain.selectors import BudgetView, Requirement, covering
-from tests.unit.domain.domain_kit import NOW
+from midwatch.domain.pod_budgets import BudgetView, covering
+from midwatch.domain.selectors import Requirement
+from tests.unit.domain.domain_kit import NOW, pod
 
 R = EvictionResult
 ANSWERS: list[tuple[str, Answer, int, EvictionResult]] = [
     ("201 means that the pod leaves", Answer(status=201), 0, R.LEAVING),
     ("200 as well", Answer(status=200), 1, R.LEAVING),
     ("404 means gone", Answer(status=404), 1, R.GONE),
-    ("409 means that another pod has the name", Answer(status=409), 1, R.GONE),
+    ("409 means that another pod has the name", Answer(status=409), 1, R.REPLACED),
     ("429 with the cause is the budget", Answer(status=429, causes=frozenset({"DisruptionBudget"})), 1, R.BUDGET),
     ("429 with the cause is the budget also where we see none", Answer(status=429,
      causes=frozenset({"DisruptionBudget"})),
@@ -104,8 +105,9 @@ BUDGETS: list[tuple[str, BudgetView, bool]] = [
 
 @pytest.mark.parametrize(("one", "covers"), [r[1:] for r in BUDGETS], ids=[r[0] for r in BUDGETS])
 def test_a_budget_covers_the_pods_that_its_selector_matches(one: BudgetView, covers: bool) -> None:
-    assert covering([one], "shop", LABELS) == (("b",) if covers else ())
+    assert covering([one], pod(labels=LABELS)) == ((one,) if covers else ())
 
 
 def test_all_covering_budgets_are_named_in_order() -> None:
-    assert covering([budget("z", {}), budget("no", None), budget("a", {"app": "cart"})], "shop", LABELS) == ("a", "z")
+    three = [budget("z", {}), budget("no", None), budget("a", {"app": "cart"})]
+    assert [b.name for b in covering(three, pod(labels=LABELS))] == ["a", "z"]

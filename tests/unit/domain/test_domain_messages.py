@@ -14,7 +14,7 @@ import pytest
 from azure.functions._durable_functions import df_dumps, df_loads
 from pydantic import BaseModel, ValidationError
 
-from midwatch.domain import runs, steps
+from midwatch.domain import draining, runs, steps
 from midwatch.domain.base import Message, wire_name
 from midwatch.domain.eviction import Waiting
 from midwatch.domain.nodes import Needed, NodeView, Verdict
@@ -45,7 +45,8 @@ def below(message: type[Message]) -> Iterator[type[Message]]:
 
 
 MESSAGES = sorted(
-    {m for m in below(Message) if m.__module__ in {steps.__name__, runs.__name__}}, key=lambda m: m.__name__
+    {m for m in below(Message) if m.__module__ in {steps.__name__, runs.__name__, draining.__name__}},
+    key=lambda m: m.__name__,
 )
 
 

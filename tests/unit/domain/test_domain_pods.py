@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import itertools
+from datetime import timedelta
 
 import pytest
 
-from midwatch.domain.pods import Controller, Orphans, PodVerdict, judge_pod
-from midwatch.domain.policy import DrainPolicy
+from midwatch.domain.drain_policy import DrainPolicy
+from midwatch.domain.pods import Controller, Moment, Orphans, PodVerdict, judge_pod
 from tests.unit.domain.domain_kit import DAEMON_SET, NOW, REPLICA_SET, PodFields, pod
 
 OURS = DrainPolicy()
 STRICT = DrainPolicy(force=False, delete_empty_dir_data=False)
 NO_FORCE = DrainPolicy(force=False)
 KEEP_DATA = DrainPolicy(delete_empty_dir_data=False)
+MIND_DAEMONS = DrainPolicy(ignore_daemon_sets=False)
+IMPATIENT = DrainPolicy(skip_wait_for_delete_timeout=timedelta(seconds=30))
 NONE_GONE = Orphans()
 AGENT_GONE = Orphans(daemon_sets=frozenset({"shop/agent"}))
 OTHER_API = Controller(api_version="apps.kruise.io/v1alpha1", kind="DaemonSet", name="agent")
+AT_NOW = Moment(now=NOW)
 EVICT, SKIP, ERROR = PodVerdict.EVICT, PodVerdict.SKIP, PodVerdict.ERROR
+
+LONG_AGO, JUST_NOW, SOON = NOW - timedelta(seconds=31), NOW - timedelta(seconds=29), NOW + timedelta(seconds=20)
 
 ROWS: list[tuple[str, PodFields, DrainPolicy, Orphans, PodVerdict, str]] = [
     ("a managed pod goes", {}, STRICT, NONE_GONE, EVICT, "managed"),
@@ -29,6 +35,22 @@ ROWS: list[tuple[str, PodFields, DrainPolicy, Orphans, PodVerdict, str]] = [
     ("a DaemonSet pod stays without force, too", {"controller": DAEMON_SET}, STRICT, NONE_GONE, SKIP, "daemonset"),
     ("a finished DaemonSet pod goes", {"controller": DAEMON_SET, "phase": "Failed"}, STRICT, NONE_GONE, EVICT,
      "finished"),
+    ("a DaemonSet pod is an error unless DaemonSets are ignored", {"controller": DAEMON_SET}, MIND_DAEMONS, NONE_GONE,
+     ERROR, "daemonset"),
+    ("a finished DaemonSet pod goes though DaemonSets are not ignored", {"controller": DAEMON_SET, "phase": "Failed"},
+     MIND_DAEMONS, NONE_GONE, EVICT, "finished"),
+    ("a forced pod of a gone DaemonSet goes though DaemonSets are not ignored", {"controller": DAEMON_SET},
+     MIND_DAEMONS, AGENT_GONE, EVICT, "daemonset-gone"),
+    ("a pod that has been terminating for too long is left aside", {"deleted": LONG_AGO}, IMPATIENT, NONE_GONE, SKIP,
+     "terminating-too-long"),
+    ("one that has not is waited for", {"deleted": JUST_NOW}, IMPATIENT, NONE_GONE, EVICT, "terminating"),
+    ("one within its grace is waited for", {"deleted": SOON}, IMPATIENT, NONE_GONE, EVICT, "terminating"),
+    ("without a limit none is left aside", {"deleted": LONG_AGO}, OURS, NONE_GONE, EVICT, "terminating"),
+    ("a limit of zero is none", {"deleted": LONG_AGO}, DrainPolicy(skip_wait_for_delete_timeout=timedelta(0)),
+     NONE_GONE, EVICT, "terminating"),
+    ("the filter of terminating pods comes first", {"deleted": LONG_AGO, "controller": None, "empty_dir": True},
+     DrainPolicy(force=False, delete_empty_dir_data=False, skip_wait_for_delete_timeout=timedelta(seconds=1)),
+     NONE_GONE, SKIP, "terminating-too-long"),
     ("a pod of a gone DaemonSet goes with force", {"controller": DAEMON_SET}, OURS, AGENT_GONE, EVICT,
      "daemonset-gone"),
     ("a pod of a gone DaemonSet is an error", {"controller": DAEMON_SET}, NO_FORCE, AGENT_GONE, ERROR,
@@ -72,7 +94,7 @@ ROWS: list[tuple[str, PodFields, DrainPolicy, Orphans, PodVerdict, str]] = [
 def test_the_first_filter_that_keeps_a_pod_decides(
     fields: PodFields, policy: DrainPolicy, orphans: Orphans, verdict: PodVerdict, reason: str
 ) -> None:
-    judged = judge_pod(pod(**fields), policy, orphans)
+    judged = judge_pod(pod(**fields), policy, orphans, AT_NOW)
     assert (judged.verdict, judged.reason) == (verdict, reason)
 
 
@@ -118,11 +140,11 @@ def kubectl(fields: PodFields, policy: DrainPolicy, orphans: Orphans) -> PodVerd
 def test_every_combination_gets_kubectls_verdict(policy: DrainPolicy) -> None:
     for controller, phase, is_mirror, empty_dir, orphans in EVERY:
         fields: PodFields = {"controller": controller, "phase": phase, "mirror": is_mirror, "empty_dir": empty_dir}
-        assert judge_pod(pod(**fields), policy, orphans).verdict is kubectl(fields, policy, orphans), fields
+        assert judge_pod(pod(**fields), policy, orphans, AT_NOW).verdict is kubectl(fields, policy, orphans), fields
 
 
 def test_a_pods_labels_and_readiness_change_no_verdict() -> None:
-    assert judge_pod(pod(ready=False, labels={"app": "cart"}), STRICT, NONE_GONE).verdict is EVICT
+    assert judge_pod(pod(ready=False, labels={"app": "cart"}), STRICT, NONE_GONE, AT_NOW).verdict is EVICT
 
 
 def test_a_pods_full_name_is_told_with_its_namespace() -> None:

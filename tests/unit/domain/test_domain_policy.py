@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from midwatch.config import Settings, load_policy, parse_policy
+from midwatch.domain.drain_policy import DrainRule, OnTimeout, PodAction
 from midwatch.domain.errors import UsageError
 from midwatch.domain.policy import NOT_YET, NeedStatus, NodeOrder, Policy, RebootMethod
 
@@ -26,7 +27,11 @@ nodes:
   countCordoned: true
   order: zone-then-age
   settle: 90s
-drain: {timeout: 1h30m, gracePeriod: 20s, deleteEmptyDirData: false, force: false, onTimeout: fail}
+drain:
+  {timeout: 1h30m, gracePeriod: 20s, deleteEmptyDirData: false, force: false, onTimeout: delete, podSelector: "app!=db",
+   rules: [{namespace: jobs, select: {kind: batch}, action: wait, order: -1}], ignoreDaemonSets: false,
+   skipWaitForDeleteTimeout: 1m, budgetTimeout: 10m, misconfiguredTimeout: null, terminationTimeout: 2m,
+   deleteGracePeriod: 5s, minimumTime: 10s, detachTimeout: 0s, excludeFromLoadBalancers: true, loadBalancerWait: 20s}
 reboot: {method: command, timeout: 20m, image: registry.example/busybox:1}
 verify: {stableFor: 0s, conditionClears: 10m}
 failure: {maxFailedNodes: 0, keepCordoned: true}
@@ -51,7 +56,9 @@ def test_the_defaults_are_those_of_the_design() -> None:
     )
     assert (p.nodes.order, p.nodes.settle) == (NodeOrder.LONGEST_WAITING, minutes(1))
     assert (p.drain.timeout, p.drain.grace_period, p.drain.on_timeout) == (minutes(15), None, "fail")
-    assert (p.drain.delete_empty_dir_data, p.drain.force) == (True, True)
+    assert (p.drain.delete_empty_dir_data, p.drain.force, p.drain.ignore_daemon_sets) == (True, True, True)
+    assert (p.drain.budget_timeout, p.drain.misconfigured_timeout) == (None, minutes(2))
+    assert (p.drain.rules, p.drain.pod_selector, p.drain.exclude_from_load_balancers) == ((), None, False)
     assert (p.reboot.method, p.reboot.timeout) == (RebootMethod.SIGNAL, minutes(15))
     assert p.reboot.image == "mcr.microsoft.com/azurelinux/busybox:1.36"
     assert (p.verify.stable_for, p.verify.condition_clears) == (minutes(0.5), minutes(5))
@@ -71,7 +78,14 @@ def test_every_key_of_the_contract_is_read() -> None:
     assert (p.nodes.max_unavailable, p.nodes.count_cordoned, p.nodes.order) == ("10%", True, NodeOrder.ZONE_THEN_AGE)
     assert (p.nodes.select["team"], p.nodes.settle) == ("a", minutes(1.5))
     assert (p.drain.timeout, p.drain.grace_period) == (minutes(90), timedelta(seconds=20))
-    assert (p.drain.delete_empty_dir_data, p.drain.force) == (False, False)
+    assert (p.drain.delete_empty_dir_data, p.drain.force, p.drain.ignore_daemon_sets) == (False, False, False)
+    assert (p.drain.on_timeout, p.drain.pod_selector) == (OnTimeout.DELETE, "app!=db")
+    assert p.drain.rules == (DrainRule(namespace="jobs", select={"kind": "batch"}, action=PodAction.WAIT, order=-1),)
+    assert (p.drain.budget_timeout, p.drain.misconfigured_timeout) == (minutes(10), None)
+    assert (p.drain.termination_timeout, p.drain.skip_wait_for_delete_timeout) == (minutes(2), minutes(1))
+    assert (p.drain.delete_grace_period, p.drain.minimum_time) == (timedelta(seconds=5), timedelta(seconds=10))
+    assert (p.drain.detach_timeout, p.drain.load_balancer_wait) == (timedelta(0), timedelta(seconds=20))
+    assert p.drain.exclude_from_load_balancers
     assert (p.reboot.method, p.reboot.timeout, p.reboot.image) == (
         RebootMethod.COMMAND, minutes(20), "registry.example/busybox:1",
     )  # fmt: skip
@@ -94,7 +108,6 @@ NOT_SUPPORTED = {
     "cutoff": ("cutoff: 30m\n", 2, "cutoff"),
     "maxUnavailablePerZone": ("nodes:\n  settle: 5s\n  maxUnavailablePerZone: 1\n", 4, "nodes.maxUnavailablePerZone"),
     "maxUnavailablePerPool": ("nodes: {maxUnavailablePerPool: null}\n", 2, "nodes.maxUnavailablePerPool"),
-    "podSelector": ("drain:\n  podSelector: null\n", 3, "drain.podSelector"),
     "gates": ("gates:\n  - pods: {selector: a=b}\n", 2, "gates"),
     "notify": ("notify: [MIDWATCH_NOTIFY_URL]\n", 2, "notify"),
     "overrides": ("overrides: []\n", 2, "overrides"),
@@ -155,7 +168,14 @@ DEFECTS: list[tuple[str, str, str]] = [
      "`nodes.needs.0.status`: Input should be 'True' or 'False'"),
     ("a label that is no text", "nodes:\n  select:\n    gpu: true\n",
      "p.yaml:4: `nodes.select.gpu`: Input should be a valid string"),
-    ("deletion at the deadline", "drain: {onTimeout: delete}\n", "`delete` and `reboot-anyway` are not supported yet"),
+    ("another end at the deadline", "drain: {onTimeout: kill}\n",
+     "`drain.onTimeout`: Input should be 'fail', 'delete' or 'reboot-anyway'"),
+    ("a selector that nobody can read", "drain:\n  podSelector: 'app in web'\n",
+     "p.yaml:3: `drain.podSelector`: 'app in web' is no label selector"),
+    ("an action that there is not", "drain:\n  rules: [{action: keep}]\n",
+     "p.yaml:3: `drain.rules.0.action`: Input should be 'drain', 'skip' or 'wait'"),
+    ("an order without end", "drain: {rules: [{order: 1001}]}\n", "`drain.rules.0.order`: "),
+    ("no grace for deletion", "drain: {deleteGracePeriod: 0s}\n", "`drain.deleteGracePeriod`: it must be at least 1s"),
     ("a cluster twice", "clusters: [{kubeconfig: {context: a}}, {kubeconfig: {context: a}}]\n",
      "context 'a' is listed twice"),
     ("a cluster without context", "clusters:\n  - kubeconfig: {}\n",
@@ -244,7 +264,7 @@ def sections(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 def test_every_field_says_what_it_means() -> None:
     found = list(sections(Policy))
-    assert len(found) == 9
+    assert len(found) == 10
     silent = [f"{s.__name__}.{n}" for s in found for n, field in s.model_fields.items() if not field.description]
     assert silent == []
     assert all("  " not in (field.description or "") for s in found for field in s.model_fields.values())
