@@ -61,7 +61,7 @@ async def schedule(timer: func.TimerRequest, client: df.DurableFunctionsClient) 
     """Start the scheduled run over all clusters of the policy, unless a run is in progress."""
     _client.set(client)
     try:
-        run = await _service().start(StartRequest(trigger=Trigger.TIMER), datetime.now(UTC))
+        run = await _service().start(StartRequest(), Trigger.TIMER, datetime.now(UTC))
     except RunInProgressError as error:
         _log.warning("the scheduled run was not started: %s", error.message)
     except MidwatchError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -25,12 +26,16 @@ def bind[S: ClusterStep, R: Message](
     """Make an activity of a body.
 
     Its answer is `{"result": ...}`, or `{"error": {"code", "message"}}` for a failure that trying again cannot mend.
-    A transient failure is raised, for the durable retry policy. One structured record is logged for each call.
+    A transient failure is raised, for the durable retry policy. One structured record is logged for each call: JSON,
+    since the worker in Azure forwards a record's message and nothing else of it.
     """
 
     async def activity(payload: Json) -> Json:
         started = time.monotonic()
-        step = _read(step_type, payload)
+        try:
+            step = _read(step_type, payload)
+        except PermanentError as error:
+            return {"error": Failure(code=error.code, message=error.message).to_wire()}
         try:
             result = await body(await pool.client(step.cluster), step)
         except PermanentError as error:
@@ -63,4 +68,4 @@ def _record(name: str, step: ClusterStep, outcome: str, started: float) -> None:
         "outcome": outcome,
         "duration_seconds": round(time.monotonic() - started, 3),
     }
-    _log.info("%s %s", name, outcome, extra=fields)
+    _log.info("%s", json.dumps(fields))

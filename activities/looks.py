@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from activities.nodes import GONE
 from midwatch.domain.errors import MidwatchError
-from midwatch.domain.eviction import Waiting
+from midwatch.domain.eviction import CONDITION, DAEMON_SET, Waiting
 from midwatch.domain.nodes import NodeView
 from midwatch.domain.outcomes import NodeOutcome
 from midwatch.domain.proof import BootState, boot_state, need_is_gone, unready_daemon_sets
@@ -90,7 +90,7 @@ async def _changes(client: KubeClient, look: _Look, hold: timedelta) -> bool:
     assert look.node is not None
     if not hold:
         return False
-    if all(waiting.kind == "DaemonSet" for waiting in look.seen.left):
+    if all(waiting.kind == DAEMON_SET for waiting in look.seen.left):
         changes: AsyncGenerator[object] = pods.watch_pods(client, look.node.name, look.pods_version, hold)
     else:
         changes = nodes.watch_node(client, look.node, hold)
@@ -110,10 +110,10 @@ async def _proof(client: KubeClient, step: LookStep) -> _Look:
         left.append(_node(step, "the node is not Ready any more"))
     open_need = need_is_gone(node, step.policy.nodes.needs, step.before, datetime.now(UTC))
     if open_need is not None:
-        left.append(Waiting(kind="Condition", namespace=None, name=step.node, because=open_need))
+        left.append(Waiting(kind=CONDITION, namespace=None, name=step.node, because=open_need))
     found, version = await pods.list_pods(client, step.node)
     for name in sorted(set(unready_daemon_sets(found)) - set(step.before.unready_daemon_pods)):
         namespace, _, short = name.partition("/")
-        left.append(Waiting(kind="DaemonSet", namespace=namespace, name=short, because="its pod is not Ready"))
+        left.append(Waiting(kind=DAEMON_SET, namespace=namespace, name=short, because="its pod is not Ready"))
     seen = Seen(done=not left, boot_id=node.boot_id, kernel_version=node.kernel_version, left=tuple(left))
     return _Look(seen, node, version)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
+from midwatch.domain.errors import MidwatchError, PermanentError
 from midwatch.domain.nodes import Claim, Needed, NodeView, Verdict, judge, need_of
 from midwatch.domain.outcomes import NodeOutcome
 from midwatch.domain.packages import packages_in
@@ -17,6 +19,8 @@ from midwatch.kube.errors import Conflict
 
 _TRIES = 5
 """A node object changes with every heartbeat; five conflicts in a row do not happen by chance."""
+_UNCLAIMED = "possibly our cordon: somebody has removed our annotations, so nothing says whose it is"
+_log = logging.getLogger("midwatch.steps")
 GONE = Checked(outcome=NodeOutcome.GONE, reason="gone: the node object no longer exists")
 
 
@@ -60,10 +64,19 @@ def _before(node: NodeView, unready: tuple[str, ...] = ()) -> Before:
     )
 
 
+async def _note(client: KubeClient, node: NodeView, run: str, reason: str, text: str) -> None:
+    """Say it in an event. That is for people; what cannot be said stops nothing."""
+    try:
+        await events.record(client, node, run, reason, text, datetime.now(UTC))
+    except MidwatchError as error:
+        _log.warning("no event %s on node %s: %s: %s", reason, node.name, error.code, error.message)
+
+
 async def claim_node(client: KubeClient, step: NodeStep) -> Claimed:
     """Step 1: make the node ours, unless it is no candidate any more.
 
-    The claim of a run that is no more is taken over, together with what it says of the node's state before.
+    The claim of a run that is no more is taken over, together with what it says of the node's state before. Its
+    reboot pod goes first: one that never started could otherwise reboot the node in the middle of our drain.
     """
     now = datetime.now(UTC)
 
@@ -78,25 +91,33 @@ async def claim_node(client: KubeClient, step: NodeStep) -> Claimed:
         if verdict.verdict is not Verdict.CANDIDATE:
             reason = verdict.reason or "no-longer-needed: the node asks for no reboot any more"
             return Claimed(outcome=NodeOutcome.SKIPPED, reason=reason)
-        was = node.claim.was_unschedulable if node.claim is not None else node.unschedulable
-        await nodes.claim_node(client, node, Claim(run=step.run, boot_id=node.boot_id, was_unschedulable=was))
-        await events.record(client, node, step.run, "MidwatchClaimed", f"run {step.run} patches this node", now)
+        if node.claim is not None:
+            await reboot_pods.delete_reboot_pod(client, node.claim.run, node.name)
+        claim = Claim(run=step.run, boot_id=node.boot_id, was_unschedulable=node.cordoned_by_others)
+        await nodes.claim_node(client, node, claim)
+        await _note(client, node, step.run, "MidwatchClaimed", f"run {step.run} patches this node")
         return Claimed(outcome=None, reason=None, before=_before(node), packages=packages)
 
     return await on_fresh(client, step.node, act)
 
 
 async def cordon_node(client: KubeClient, step: NodeStep) -> Checked:
-    """Step 2: cordon the node, if it is ours, and keep load balancers off it, if the policy says so."""
+    """Step 2: cordon the node, if it is ours, and keep load balancers off it, if the policy says so.
+
+    A node that somebody has cordoned since the claim is theirs: the claim is corrected, and the node is let go.
+    """
+    excludes = step.policy.drain.exclude_from_load_balancers
 
     async def act(node: NodeView | None) -> Checked:
         if node is None:
             return GONE
         if node.claim is None or node.claim.run != step.run:
             return not_ours(node, step.run) or Checked()
-        if step.policy.drain.exclude_from_load_balancers:
-            if not node.unschedulable or node.excluded_by is None:
-                await nodes.exclude_node(client, node)
+        if node.cordoned_by_others:
+            await nodes.claim_node(client, node, node.claim.model_copy(update={"was_unschedulable": True}))
+            return Checked(outcome=NodeOutcome.SKIPPED, reason="cordoned: somebody else cordoned the node meanwhile")
+        if excludes and (not node.unschedulable or node.excluded_by is None):
+            await nodes.exclude_node(client, node)
         elif not node.unschedulable:
             await nodes.cordon_node(client, node)
         return Checked()
@@ -104,9 +125,8 @@ async def cordon_node(client: KubeClient, step: NodeStep) -> Checked:
     return await on_fresh(client, step.node, act)
 
 
-async def recheck_node(client: KubeClient, step: NodeStep) -> Checked:
-    """Step 4: the last look before the reboot. Anything that has changed stops it."""
-    node = await nodes.read_node(client, step.node)
+async def _stop_before_reboot(client: KubeClient, node: NodeView | None, step: NodeStep) -> Checked | None:
+    """Why the node must not be rebooted now, None when it may: ours, cordoned, in need, and we hold the lease."""
     if (refused := not_ours(node, step.run)) is not None:
         return refused
     assert node is not None
@@ -116,22 +136,41 @@ async def recheck_node(client: KubeClient, step: NodeStep) -> Checked:
     lease = await leases.read_lease(client)
     if lease is None or lease.holder != step.run:
         return Checked(outcome=NodeOutcome.CANCELLED, reason="lease-lost: this run no longer holds the cluster's lease")
+    return None
+
+
+async def recheck_node(client: KubeClient, step: NodeStep) -> Checked:
+    """Step 4: the last look before the reboot. Anything that has changed stops it."""
+    node = await nodes.read_node(client, step.node)
+    if (refused := await _stop_before_reboot(client, node, step)) is not None:
+        return refused
+    assert node is not None
     found, _ = await pods.list_pods(client, step.node)
     return Checked(before=_before(node, unready_daemon_sets(found)))
 
 
+async def _has_begun(client: KubeClient, node: NodeView, step: RebootStep) -> bool:
+    """Whether an earlier call has started the pod; from then on the node is on its way, and is only waited for."""
+    ours = node.claim is not None and node.claim.run == step.run and node.claim.phase is NodePhase.REBOOT
+    return ours and await reboot_pods.has_reboot_pod(client, step.run, step.node)
+
+
 async def reboot_node(client: KubeClient, step: RebootStep) -> Checked:
-    """Step 5: start the reboot pod. A node that has booted since is left alone."""
+    """Step 5: start the reboot pod. A node that has booted since is left alone.
+
+    All of the recheck holds here too: between the two, this process may have been down for hours.
+    """
     reboot = step.policy.reboot
     pod = reboot_pods.reboot_pod(step.run, step.node, step.before.boot_id, reboot.method, reboot.image)
 
     async def act(node: NodeView | None) -> Checked:
-        if node is None:
-            return GONE
-        if node.boot_id != step.before.boot_id:
+        if node is not None and node.boot_id != step.before.boot_id:
             return Checked()
-        if (refused := not_ours(node, step.run)) is not None:
+        if node is not None and await _has_begun(client, node, step):
+            return Checked()
+        if (refused := await _stop_before_reboot(client, node, step)) is not None:
             return refused
+        assert node is not None
         await nodes.note_phase(client, node, NodePhase.REBOOT)
         await reboot_pods.start_reboot_pod(client, pod)
         return Checked()
@@ -140,18 +179,29 @@ async def reboot_node(client: KubeClient, step: RebootStep) -> Checked:
 
 
 async def release_node(client: KubeClient, step: ReleaseStep) -> Released:
-    """Step 8: undo just what the claim's run did. A node that is not claimed by it is left as it is."""
+    """Step 8: undo just what the claim's run did. A node that is not claimed by it is left as it is.
+
+    A pod that may not be deleted does not keep the node cordoned: it is reported.
+    """
 
     async def act(node: NodeView | None) -> Released:
         if node is None:
-            return Released(gone=True)
-        if node.claim is None or node.claim.run != step.claimed_by:
             return Released()
-        keep = step.keep_cordoned and node.unschedulable and not node.claim.was_unschedulable
-        await nodes.release_node(client, node, uncordon=not node.claim.was_unschedulable and not keep)
+        if node.claim is None:
+            return Released(left=(_UNCLAIMED,) if node.unschedulable else ())
+        if node.claim.run != step.claimed_by:
+            return Released()
+        ours = node.unschedulable and not node.cordoned_by_others
+        keep = ours and step.keep_cordoned
+        await nodes.release_node(client, node, uncordon=ours and not keep)
         text = f"run {step.claimed_by}: {step.outcome or 'released'}" + (f": {step.reason}" if step.reason else "")
-        await events.record(client, node, step.claimed_by, "MidwatchReleased", text, datetime.now(UTC))
+        await _note(client, node, step.claimed_by, "MidwatchReleased", text)
         return Released(left=("the cordon (failure.keepCordoned)",) if keep else ())
 
-    await reboot_pods.delete_reboot_pod(client, step.claimed_by, step.node)
-    return await on_fresh(client, step.node, act)
+    left: tuple[str, ...] = ()
+    try:
+        await reboot_pods.delete_reboot_pod(client, step.claimed_by, step.node)
+    except PermanentError as error:
+        left = (f"the reboot pod ({error.code}: {error.message})",)
+    released = await on_fresh(client, step.node, act)
+    return released.model_copy(update={"left": (*released.left, *left)})

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from midwatch.domain.budget import Availability, Candidate
 from midwatch.domain.clusters import ClusterRef
 from midwatch.domain.errors import MidwatchError
-from midwatch.domain.nodes import Judgement, Needed, NodeView, Verdict, judge
+from midwatch.domain.nodes import Claim, Judgement, Needed, NodeView, Verdict, judge
 from midwatch.domain.packages import packages_in
 from midwatch.domain.policy import Policy
 from midwatch.domain.steps import (
@@ -35,6 +36,7 @@ async def survey_cluster(client: KubeClient, step: SurveyStep) -> Surveyed:
     found = await nodes.list_nodes(client)
     judged = [(node, judge(node, step.policy.nodes, now)) for node in found]
     wanted = [(n, j) for n, j in judged if not step.nodes or n.name in step.nodes]
+    left = _left_claimed(found, step.run)
     return Surveyed(
         candidates=tuple(
             Candidate(name=n.name, pool=n.pool, zone=n.zone, since=j.need.since)
@@ -49,14 +51,21 @@ async def survey_cluster(client: KubeClient, step: SurveyStep) -> Surveyed:
         availability=Availability(
             total=len(found),
             not_ready=tuple(n.name for n in found if not n.ready),
-            cordoned=tuple(n.name for n in found if n.ready and n.unschedulable and n.claim is None),
+            cordoned=tuple(n.name for n in found if n.ready and (n.cordoned_by_others or _by_hand(n))),
+            claimed=tuple(n.name for n, _ in left if n.unschedulable),
         ),
-        abandoned=tuple(
-            Abandoned(name=n.name, run=n.claim.run)
-            for n, j in judged
-            if n.claim is not None and n.claim.run != step.run and j.verdict is not Verdict.CANDIDATE
-        ),
+        abandoned=tuple(Abandoned(name=n.name, run=claim.run) for n, claim in left),
     )
+
+
+def _by_hand(node: NodeView) -> bool:
+    return node.unschedulable and node.claim is not None and node.claim.by_hand
+
+
+def _left_claimed(found: Sequence[NodeView], run: str) -> list[tuple[NodeView, Claim]]:
+    """The nodes that another run claimed. It holds the lease no more, since we do."""
+    claimed = [(node, node.claim) for node in found if node.claim is not None]
+    return [(node, claim) for node, claim in claimed if claim.run != run and not claim.by_hand]
 
 
 def _refused(judgement: Judgement) -> bool:

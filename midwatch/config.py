@@ -135,7 +135,8 @@ def _defect(source: str, tree: yaml.Node | None, where: _Path, kind: str, messag
     line = _line_of(tree, path)
     key = ".".join(str(part) for part in path) or "policy"
     if kind == "extra_forbidden":
-        message = "not supported yet" if str(path[-1]) in NOT_YET else "no such key"
+        planned = ".".join(part for part in path if isinstance(part, str)) in NOT_YET
+        message = "not supported yet" if planned else "no such key"
     elif kind == "missing":
         message = "is missing"
     return f"{source}:{line}: `{key}`: {message.removeprefix('Value error, ')}"

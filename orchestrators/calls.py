@@ -26,16 +26,16 @@ QUICK = RetryPolicy(
 BRIEF = RetryPolicy(first_retry_interval=timedelta(seconds=1), max_number_of_attempts=3, backoff_coefficient=2.0)
 """For the first step on a cluster: one that cannot be reached is reported soon."""
 
-PATIENT = RetryPolicy(
-    first_retry_interval=timedelta(seconds=2),
-    max_number_of_attempts=25,
-    backoff_coefficient=2.0,
-    max_retry_interval=timedelta(seconds=60),
-)
-"""For putting things back: about 20 minutes."""
-
 ONCE = RetryPolicy(first_retry_interval=timedelta(seconds=1), max_number_of_attempts=1)
 """For rounds of a wait: the next round is the retry."""
+
+_PATIENCE = timedelta(minutes=20)
+_FIRST_PAUSE = timedelta(seconds=2)
+_LONGEST_PAUSE = timedelta(minutes=1)
+
+
+UNAVAILABLE = "unavailable"
+"""The code of a step whose answer never came: it may have been done."""
 
 
 class StepError(PermanentError):
@@ -72,8 +72,29 @@ def call[R: Message](
     try:
         answer = yield ctx.call_activity(activity, input=request.to_wire(), retry_policy=retry)
     except TaskFailedError as error:
-        raise StepError("unavailable", first_line(error.details.message)) from error
+        raise StepError(UNAVAILABLE, first_line(error.details.message)) from error
     return unwrap(answer, result_type)
+
+
+def call_until_done[R: Message](
+    ctx: OrchestrationContext, activity: str, request: Message, result_type: type[R]
+) -> Steps[R]:
+    """Call an activity again and again for 20 minutes, whatever it answers: for putting things back.
+
+    A refusal counts as passing, too: credentials, an exec plugin, a role may be mended in the meantime.
+
+    Raises:
+        StepError: the last answer, when the time is over.
+    """
+    deadline, pause = now(ctx) + _PATIENCE, _FIRST_PAUSE
+    while True:
+        try:
+            return (yield from call(ctx, activity, request, result_type, ONCE))
+        except StepError:
+            if now(ctx) + pause > deadline:
+                raise
+        yield first_of([ctx.create_timer(pause)])
+        pause = min(pause * 2, _LONGEST_PAUSE)
 
 
 def start(ctx: OrchestrationContext, orchestrator: str, instance: str, request: Message) -> Task[object]:

@@ -42,7 +42,7 @@ class LeaseKeeper:
         if held.held:
             return None
         self._lost = True
-        return Failure(code="lease-lost", message=f"run {held.holder} took the lease of this cluster")
+        return Failure(code=lease.LOST, message=f"run {held.holder} took the lease of this cluster")
 
     def stop(self) -> None:
         """Renew no more in this execution."""

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from durabletask.task import OrchestrationContext, Task, TaskFailedError, TimerTask
 
-from midwatch.domain import ids
+from midwatch.domain import ids, lease
 from midwatch.domain.base import Json
 from midwatch.domain.budget import Candidate, Choice, choose, disruption_budget
 from midwatch.domain.outcomes import ClusterOutcome, NodeOutcome
@@ -38,7 +38,7 @@ def patch_cluster(ctx: OrchestrationContext, payload: Json) -> Steps[Json]:
 
     1. Take the lease; another holder: `busy`. It is renewed all the while, and a lost one stops the work.
     2. Survey the cluster: candidates, nodes to skip, what is unavailable.
-    3. Put back nodes that a run which is no more left claimed.
+    3. Put back nodes that a run which is no more left claimed, and survey again.
     4. Start as many nodes as the budget allows, and wait for any to end, for the pause after it, or for a cancel; then
        survey again. Every 20 nodes or 60 turns, when none is in work, continue as new.
     5. Stop starting when too many failed, on a cancel, when the lease is lost, or when the budget stays spent.
@@ -86,6 +86,7 @@ class _ClusterWatch:
         state = {
             "leased": True,
             "ended": self._nodes(),
+            "pending": self._remaining(),
             "pause_until": self._pause_until,
             "spent_since": self._spent_since,
         }
@@ -105,12 +106,14 @@ class _ClusterWatch:
             self._surveyed = yield from self._survey()
         except StepError as error:
             failure = Failure(code=error.code, message=error.message)
-            if leased:
-                yield from self._lease.free()
-            return ClusterResult(outcome=ClusterOutcome.UNREACHABLE, error=failure, nodes=self._nodes())
+            left = (yield from self._lease.free()) if leased else None
+            if self._request.leased:
+                self._halt, self._error = failure, left
+                return self._result()
+            return ClusterResult(outcome=ClusterOutcome.UNREACHABLE, error=left or failure, nodes=())
         if self._request.dry_run:
             return self._planned(self._surveyed)
-        if new:
+        if new and self._surveyed.abandoned:
             yield from self._put_back(self._surveyed)
         return None
 
@@ -127,7 +130,7 @@ class _ClusterWatch:
 
     def _turn(self) -> Steps[bool]:
         """One turn of step 4. False when nothing is in work and nothing will be."""
-        if self._cancel.is_complete or (self._halt is not None and self._halt.code == "lease-lost"):
+        if self._cancel.is_complete or (self._halt is not None and self._halt.code == lease.LOST):
             self._tell_nodes()
         choice = self._choose()
         for candidate in choice.start:
@@ -187,9 +190,8 @@ class _ClusterWatch:
         return choice
 
     def _remaining(self) -> tuple[Candidate, ...]:
-        if self._surveyed is None:
-            return ()
-        return tuple(c for c in self._surveyed.candidates if c.name not in self._ended and c.name not in self._running)
+        known = self._surveyed.candidates if self._surveyed is not None else self._request.pending
+        return tuple(c for c in known if c.name not in self._ended and c.name not in self._running)
 
     def _start(self, candidate: Candidate) -> None:
         r = self._request
@@ -209,6 +211,10 @@ class _ClusterWatch:
             self._halt = Failure(code="internal", message=f"the patch of node {candidate.name} broke off")
         end = NodeEnd(name=candidate.name, outcome=outcome, pool=candidate.pool, zone=candidate.zone, reason=reason)
         self._ended[candidate.name] = end
+        if outcome is NodeOutcome.CANCELLED and not self._cancel.is_complete:
+            # Without a cancel it is the node's own look at the lease that stopped it, before our next renewal did.
+            text = f"node {candidate.name} found that this run no longer holds the lease"
+            self._halt = self._halt or Failure(code=lease.LOST, message=text)
         tolerated = self._request.policy.failure.max_failed_nodes
         if self._halt is None and too_many_failed([end.outcome for end in self._ended.values()], tolerated):
             failed = sum(end.outcome.failed for end in self._ended.values())
@@ -241,15 +247,24 @@ class _ClusterWatch:
                 self._ctx.send_event(instance, CANCEL_EVENT)
 
     def _put_back(self, surveyed: Surveyed) -> Steps[None]:
-        policy = self._request.policy
+        """Release every node that another run left claimed, then look again: some of them are candidates anew."""
+        reasons = {}
         for node in surveyed.abandoned:
-            step = ReleaseStep(**dict(self._step), node=node.name, policy=policy, claimed_by=node.run)
+            step = ReleaseStep(**dict(self._step), node=node.name, policy=self._request.policy, claimed_by=node.run)
+            reasons[node.name] = f"released: run {node.run} had left it claimed"
             try:
-                yield from call(self._ctx, "release_node", step, Released)
-                reason = f"released: run {node.run} had left it claimed"
+                released = yield from call(self._ctx, "release_node", step, Released)
+                if released.left:
+                    reasons[node.name] += "; left: " + ", ".join(released.left)
             except StepError as error:
-                reason = f"abandoned: run {node.run} had left it claimed, and it could not be released ({error})"
-            self._ended[node.name] = NodeEnd(name=node.name, outcome=NodeOutcome.SKIPPED, reason=reason, started=False)
+                text = f"abandoned: run {node.run} had left it claimed, and it could not be released ({error})"
+                reasons[node.name] = text
+        yield from self._look_again()
+        again = {candidate.name for candidate in self._remaining()}
+        for name, reason in reasons.items():
+            if name not in again:
+                end = NodeEnd(name=name, outcome=NodeOutcome.SKIPPED, reason=reason, started=False)
+                self._ended[name] = end
 
     def _planned(self, surveyed: Surveyed) -> ClusterResult:
         text = "dry-run: it would be rebooted"

@@ -15,7 +15,7 @@ from midwatch.domain.proof import Before
 from midwatch.domain.runs import CANCEL_EVENT, NodeRequest, NodeResult, PollRequest, PollResult, Progress
 from midwatch.domain.steps import Checked, Claimed, NodeStep, RebootStep, Released, ReleaseStep, Seen
 from midwatch.domain.verdicts import End, drain_end, drain_notes, failure_in, verify_end, wait_end
-from orchestrators.calls import PATIENT, StepError, Steps, call, first_line, first_of, now, start
+from orchestrators.calls import UNAVAILABLE, StepError, Steps, call, call_until_done, first_line, first_of, now, start
 
 
 def patch_node(ctx: OrchestrationContext, payload: Json) -> Steps[Json]:
@@ -116,7 +116,12 @@ class _NodePatch:
     def _reboot(self) -> Steps[End | None]:
         self._enter(NodePhase.REBOOT)
         step = RebootStep(**dict(self._step), before=self._known())
-        return _end_of((yield from call(self._ctx, "reboot_node", step, Checked)))
+        try:
+            return _end_of((yield from call(self._ctx, "reboot_node", step, Checked)))
+        except StepError as error:
+            if error.code != UNAVAILABLE:
+                raise
+            return None  # the pod may have been created: whether the node boots anew shows in the wait
 
     def _wait(self) -> Steps[End | None]:
         self._enter(NodePhase.WAIT)
@@ -155,7 +160,7 @@ class _NodePatch:
             reason=end.reason,
         )
         try:
-            released = yield from call(self._ctx, "release_node", step, Released, PATIENT)
+            released = yield from call_until_done(self._ctx, "release_node", step, Released)
             left = released.left
         except StepError as error:
             left = (f"possibly cordoned and annotated, the release failed ({error})",)

@@ -27,6 +27,8 @@ class Availability(Message):
     """Nodes that are not Ready, for any reason."""
     cordoned: tuple[str, ...]
     """Ready nodes that somebody else cordoned."""
+    claimed: tuple[str, ...] = ()
+    """Nodes that another run left claimed and cordoned; they count until they are put back."""
 
 
 class Choice(Message):
@@ -71,7 +73,7 @@ def choose(
     Returns:
         As many candidates as the budget has room for, in order; empty when it is spent.
     """
-    unavailable = set(availability.not_ready) | set(held)
+    unavailable = set(availability.not_ready) | set(availability.claimed) | set(held)
     if policy.count_cordoned:
         unavailable |= set(availability.cordoned)
     room = max(0, disruption_budget(policy, availability.total) - len(unavailable))

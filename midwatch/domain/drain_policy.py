@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from midwatch.domain.durations import Duration
+from midwatch.domain.durations import Duration, StepLimit
 from midwatch.domain.section import Section
 from midwatch.domain.selectors import parse_selector
 
@@ -55,7 +55,9 @@ class DrainRule(Section):
 class DrainPolicy(Section):
     """How a node is emptied. kubectl's meaning, with kured's defaults."""
 
-    timeout: Duration = Field(default=timedelta(minutes=15), description="How long the whole drain may take.")
+    timeout: StepLimit = Field(
+        default=timedelta(minutes=15), description="How long the whole drain may take, at most 12h."
+    )
     budget_timeout: Duration | None = Field(
         default=None,
         description="How long PodDisruptionBudgets may block while no pod gets away. `null`: until `timeout`.",

@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
 _UNITS = {
     "ms": timedelta(milliseconds=1),
@@ -55,3 +55,16 @@ type Duration = Annotated[
     PlainSerializer(format_duration, return_type=str),
     WithJsonSchema({"type": "string", "pattern": "^([0-9]+(ms|s|m|h))+$", "examples": ["90s", "15m", "6h"]}),
 ]
+
+
+_LONGEST_STEP = timedelta(hours=12)
+
+
+def _at_most_a_night(value: timedelta) -> timedelta:
+    if value > _LONGEST_STEP:
+        raise ValueError(f"{format_duration(value)} is longer than 12h: a node in work is not kept longer")
+    return value
+
+
+type StepLimit = Annotated[Duration, AfterValidator(_at_most_a_night)]
+"""How long one step of a node may take. While it does, its cluster's lease is renewed, and its history grows."""

@@ -72,6 +72,12 @@ def read_answer(answer: Answer, budgets_covering: int) -> EvictionResult:  # noq
             return EvictionResult.REFUSED
 
 
+CONDITION = "Condition"
+"""The kind of a need that is still open, or does not say."""
+DAEMON_SET = "DaemonSet"
+"""The kind of a DaemonSet whose pod on the node is not Ready."""
+
+
 class Waiting(Message):
     """What a node is waited for: `waitingFor` in the run's JSON. `since` is filled by the orchestration."""
 

@@ -13,10 +13,13 @@ from midwatch.domain.base import Message
 
 NAMESPACE = "midwatch"
 NAME = "midwatch"
-DURATION = timedelta(minutes=5)
+LOST = "lease-lost"
+"""The code of a cluster's ending when another holder took its lease."""
+DURATION = timedelta(minutes=10)
 """How long a lease lives without renewal: long enough for a host to be restarted."""
-RENEW_EVERY = timedelta(seconds=90)
-"""Three tries within a lease's life."""
+RENEW_EVERY = timedelta(minutes=3)
+"""Two tries within a lease's life, even if one of them takes as long as its retries may against a silent server; and
+a history that grows by no more than 160 events an hour."""
 
 
 class LeaseView(Message):

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from midwatch.domain.base import Message
 from midwatch.domain.durations import format_duration
+from midwatch.domain.phases import NodePhase
 from midwatch.domain.policy import Need, NodePolicy
 
 HEARTBEAT = timedelta(minutes=5)
@@ -30,7 +31,7 @@ class Condition(Message):
 
 
 class Claim(Message):
-    """What our annotations on a node say: which run holds it, and how it was before.
+    """What our annotations on a node say: which run holds it, where its patch is, and how the node was before.
 
     `by_hand` is the claim of `midwatch drain`: the node stays drained until `midwatch uncordon`, whatever runs come.
     """
@@ -38,6 +39,7 @@ class Claim(Message):
     run: str
     boot_id: str
     was_unschedulable: bool
+    phase: NodePhase = NodePhase.CLAIM
     by_hand: bool = False
 
 
@@ -70,6 +72,13 @@ class NodeView(Message):
         """Whether the kubelet is reported Ready; Unknown is not Ready."""
         condition = self.condition("Ready")
         return condition is not None and condition.status == "True"
+
+    @property
+    def cordoned_by_others(self) -> bool:
+        """Whether it is cordoned, and not by us. Our own cordon comes together with a phase after the claim's."""
+        if self.claim is None or not self.unschedulable:
+            return self.unschedulable
+        return self.claim.was_unschedulable or self.claim.phase is NodePhase.CLAIM
 
     @property
     def unreachable(self) -> bool:
@@ -121,7 +130,10 @@ def _one_need(node: NodeView, need: Need, now: datetime) -> NeedView:
     if condition is None:
         text = f"no-condition: the node does not report {need.condition}"
         return NeedView(needed=Needed.UNKNOWN, since=None, message="", unknown=text)
-    if condition.heartbeat is not None and now - condition.heartbeat > STALE_AFTER:
+    if condition.heartbeat is None:
+        text = f"no-heartbeat: {need.condition} does not say when it was last confirmed"
+        return NeedView(needed=Needed.UNKNOWN, since=condition.since, message=condition.message, unknown=text)
+    if now - condition.heartbeat > STALE_AFTER:
         text = f"stale: {need.condition} was last confirmed at {condition.heartbeat.isoformat()}"
         return NeedView(needed=Needed.UNKNOWN, since=condition.since, message=condition.message, unknown=text)
     if condition.status not in {"True", "False"}:
@@ -186,8 +198,10 @@ def judge(node: NodeView, policy: NodePolicy, now: datetime) -> Judgement:
         reason = f"too-recent: the policy waits another {format_duration(wait)}"
     elif node.claim is not None and node.claim.by_hand:
         reason = "drained: `midwatch drain` emptied the node, and `midwatch uncordon` gives it back"
-    elif node.unschedulable and (node.claim is None or node.claim.was_unschedulable):
+    elif node.cordoned_by_others:
         reason = "cordoned: somebody else cordoned the node"
     elif not node.ready:
         reason = "not-ready: the node is not Ready"
+    elif not node.boot_id:
+        reason = "no-boot-id: the node does not say which boot it is, so no reboot could be proven"
     return Judgement(verdict=Verdict.SKIPPED if reason else Verdict.CANDIDATE, reason=reason, need=need)

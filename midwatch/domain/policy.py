@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from midwatch.domain.drain_policy import DrainPolicy
-from midwatch.domain.durations import Duration
+from midwatch.domain.durations import Duration, StepLimit
 from midwatch.domain.section import Section
 
 REBOOT_REQUIRED = "RebootRequired"
@@ -118,8 +118,10 @@ class RebootPolicy(Section):
         description="`signal`: a pod with CAP_KILL alone sends SIGRTMIN+5 to the node's systemd. `command`: a "
         "privileged pod runs `systemctl reboot` in the node's mount namespace.",
     )
-    timeout: Duration = Field(
-        default=timedelta(minutes=15), description="How long the node may take from the reboot until it is Ready."
+    timeout: StepLimit = Field(
+        default=timedelta(minutes=15),
+        description="How long the node may take from the reboot until it is Ready, at most 12h. A budget that other "
+        "nodes use up is waited for as long.",
     )
     image: str = Field(
         default="mcr.microsoft.com/azurelinux/busybox:1.36",
@@ -138,10 +140,10 @@ class RebootPolicy(Section):
 class VerifyPolicy(Section):
     """What proves that a node is back."""
 
-    stable_for: Duration = Field(
+    stable_for: StepLimit = Field(
         default=timedelta(seconds=30), description="How long the node must stay Ready after its boot. `0s`: one look."
     )
-    condition_clears: Duration = Field(
+    condition_clears: StepLimit = Field(
         default=timedelta(minutes=5),
         description="How long the condition may take to say that no reboot is needed any more.",
     )
@@ -190,8 +192,8 @@ class Policy(Section):
 
 NOT_YET = frozenset(
     {
-        "aks", "resourceGraph", "fleet", "stages", "windows", "blackouts", "cutoff", "maxUnavailablePerZone",
-        "maxUnavailablePerPool", "gates", "notify", "overrides",
+        "clusters.aks", "clusters.resourceGraph", "clusters.fleet", "stages", "windows", "blackouts", "cutoff",
+        "nodes.maxUnavailablePerZone", "nodes.maxUnavailablePerPool", "gates", "notify", "overrides",
     }
 )  # fmt: skip
 """Keys of the contract that this version does not read: they are refused by name, never ignored."""

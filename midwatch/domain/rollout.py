@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from midwatch.domain import lease
 from midwatch.domain.budget import Candidate
 from midwatch.domain.outcomes import ClusterOutcome, NodeOutcome, RunOutcome
 from midwatch.domain.runs import ClusterResult, NodeEnd
@@ -66,7 +67,7 @@ def cluster_report(
     rest += [not_started(s, NodeOutcome.SKIPPED, s.reason) for s in skipped if s.name not in known]
     nodes = (*ended, *rest)
     outcomes = [end.outcome for end in nodes]
-    halted = halt is not None and (bool(remaining) or halt.code == "lease-lost")
+    halted = halt is not None and (bool(remaining) or halt.code == lease.LOST)
     ending = cluster_outcome(outcomes, halted=halted, cancelled=cancelled and NodeOutcome.CANCELLED in outcomes)
     return ClusterResult(outcome=ending, error=halt if halted else left, nodes=nodes)
 

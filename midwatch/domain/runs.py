@@ -65,6 +65,8 @@ class ClusterRequest(Message):
     pause_until: datetime | None = None
     spent_since: datetime | None = None
     ended: tuple[NodeEnd, ...] = ()
+    pending: tuple[Candidate, ...] = ()
+    """Candidates that were left, should the next survey fail."""
 
 
 class ClusterResult(Message):
@@ -156,8 +158,9 @@ class ClusterProgress(Message):
     skipped: tuple[Skipped, ...] = ()
 
 
-SHOWN = 50
-"""How many waiting and skipped nodes a running cluster shows; its result names all."""
+SHOWN = 20
+"""How many waiting and skipped nodes a running cluster shows: under 8,000 characters, which are 16 kB in UTF-16. Its
+result names all."""
 
 
 class RunStatus(StrEnum):

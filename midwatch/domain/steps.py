@@ -55,7 +55,7 @@ class Skipped(Message):
 
 
 class Abandoned(Message):
-    """A node that an earlier run, which no longer holds the lease, left claimed, and that is no candidate."""
+    """A node that an earlier run, which no longer holds the lease, left claimed."""
 
     name: str
     run: str
@@ -161,9 +161,8 @@ class ReleaseStep(NodeStep):
 
 
 class Released(Message):
-    """What the release did, and what it left."""
+    """What the release left on the node; empty when it is as before."""
 
-    gone: bool = False
     left: tuple[str, ...] = ()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from midwatch.domain.base import Message
 from midwatch.domain.drain_policy import OnTimeout
 from midwatch.domain.draining import DrainResult
-from midwatch.domain.eviction import Waiting
+from midwatch.domain.eviction import CONDITION, Waiting
 from midwatch.domain.outcomes import NodeOutcome
 from midwatch.domain.phases import NodePhase
 from midwatch.domain.proof import Before
@@ -78,11 +78,14 @@ def drain_notes(result: DrainResult, on_timeout: OnTimeout) -> tuple[str, ...]:
 
 
 def wait_end(result: PollResult, before: Before) -> End | None:
-    """None when the node is back. A node that never left its boot ignored the reboot; one that left it is not ready."""
+    """None when the node is back. A node that never left its boot ignored the reboot; one that left it is not ready.
+
+    So is one that could never be read: nothing says that it kept its boot.
+    """
     if (end := _seen_end(result)) is not None or not result.timed_out:
         return end
     seen = result.seen
-    if seen.down or (seen.boot_id is not None and seen.boot_id != before.boot_id):
+    if seen.down or seen.boot_id != before.boot_id:
         text = f"not-ready: the node was not back and Ready in time: {named(seen.left)}"
         return End(outcome=NodeOutcome.NOT_READY, reason=text)
     return End(
@@ -91,11 +94,10 @@ def wait_end(result: PollResult, before: Before) -> End | None:
 
 
 def verify_end(result: PollResult) -> End | None:
-    """None when the need is gone. Otherwise the node rebooted for nothing, or its DaemonSets are not up."""
+    """None when the need is gone. Otherwise the node rebooted for nothing, or it (or its DaemonSets) is not up."""
     if (end := _seen_end(result)) is not None or not result.timed_out:
         return end
     left = result.seen.left
-    rebooted = (
-        NodeOutcome.NOT_READY if left and all(w.kind == "DaemonSet" for w in left) else NodeOutcome.STILL_REQUIRED
-    )
-    return End(outcome=rebooted, reason=f"{rebooted}: {named(left)}")
+    asks = any(waiting.kind == CONDITION for waiting in left)
+    outcome = NodeOutcome.STILL_REQUIRED if asks else NodeOutcome.NOT_READY
+    return End(outcome=outcome, reason=f"{outcome}: {named(left)}")

@@ -45,11 +45,15 @@ class _ExecCredential(BaseModel):
 
 
 async def run_exec(program: Exec, connection: Connection, timeout: timedelta = EXEC_TIMEOUT) -> ExecStatus:  # noqa: ASYNC109 - the program is ended, not only left
-    """Run the plugin and read what it prints. Its output is in no error, since it may be a secret.
+    """Run the plugin and read what it prints.
+
+    What it prints is in no error, since it may be a secret; of its complaints (stderr) the first line is, without the
+    values that the kubeconfig gave it.
 
     Raises:
-        UsageError: `exec-missing` or `exec-failed`.
-        TransientError: `exec-timeout`; the program and its children have been killed.
+        UsageError: `exec-missing`, or `exec-failed` for credentials that cannot be used.
+        TransientError: `exec-failed` for an exit code, behind which may be a network that blinked; `exec-timeout`. The
+            program and its children have been killed then.
     """
     env = {**os.environ, **dict(program.env), "KUBERNETES_EXEC_INFO": json.dumps(_exec_info(program, connection))}
     pipe = asyncio.subprocess.PIPE
@@ -67,21 +71,23 @@ async def run_exec(program: Exec, connection: Connection, timeout: timedelta = E
         hint = f" ({program.install_hint})" if program.install_hint else ""
         text = f"the kubeconfig needs the program {program.command!r}, which cannot be run: {error.strerror}{hint}"
         raise UsageError("exec-missing", text) from None
+    finished = False
     try:
         async with asyncio.timeout(timeout.total_seconds()):
             printed, complaint = await process.communicate()
+        finished = True
     except TimeoutError:
         text = f"{program.command} gave no credentials within {timeout.total_seconds():g} s"
         raise TransientError("exec-timeout", text) from None
     finally:
-        if process.returncode is None:
+        if not finished:  # also when it has ended, and a child of it holds its output open
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
     if process.returncode != 0:
         said = _first_line(complaint, program)
         text = f"{program.command} ended with exit code {process.returncode}: {said or 'it said nothing'}"
-        raise UsageError("exec-failed", text)
+        raise TransientError("exec-failed", text)
     return _read(program, printed)
 
 

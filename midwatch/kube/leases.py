@@ -42,7 +42,8 @@ async def hold_lease(client: KubeClient, holder: str, now: datetime) -> LeaseHel
             continue
         return LeaseHeld(held=True, holder=holder)
     lease = await read_lease(client)
-    return LeaseHeld(held=False, holder=lease.holder if lease else "")
+    found = lease.holder if lease else ""
+    return LeaseHeld(held=found == holder, holder=found)
 
 
 async def free_lease(client: KubeClient, holder: str, now: datetime) -> LeaseHeld:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import timedelta
+from urllib.parse import quote
 
 from midwatch.domain.nodes import Claim, NodeView
 from midwatch.domain.phases import NodePhase
@@ -43,7 +44,7 @@ async def can_read(client: KubeClient) -> None:
 async def read_node(client: KubeClient, name: str) -> NodeView | None:
     """The node, or None when there is none of that name."""
     try:
-        return Node.read(await client.get(f"{_NODES}/{name}")).view()
+        return Node.read(await client.get(f"{_NODES}/{quote(name, safe='')}")).view()
     except NotFound:
         return None
 

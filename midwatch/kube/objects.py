@@ -15,6 +15,7 @@ from pydantic.alias_generators import to_camel
 from midwatch.domain.errors import PermanentError
 from midwatch.domain.lease import DURATION, LeaseView
 from midwatch.domain.nodes import Claim, Condition, NodeView
+from midwatch.domain.phases import NodePhase
 
 RUN = "midwatch.dev/run"
 BOOT_ID = "midwatch.dev/boot-id"
@@ -156,8 +157,14 @@ class Node(ApiObject):
             run=notes[RUN],
             boot_id=notes.get(BOOT_ID, ""),
             was_unschedulable=notes.get(WAS_UNSCHEDULABLE) == "true",
+            phase=_phase(notes.get(PHASE, "")),
             by_hand=notes.get(BY_HAND) == "true",
         )
+
+
+def _phase(word: str) -> NodePhase:
+    """The phase of a claim. A word that we did not write leaves the cordon to whoever made it."""
+    return NodePhase(word) if word in set(NodePhase) else NodePhase.CLAIM
 
 
 class _Source(ApiObject):

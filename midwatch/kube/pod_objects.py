@@ -54,6 +54,8 @@ class _ContainerStatus(ApiObject):
 
 class _PodStatus(ApiObject):
     phase: str = ""
+    reason: str = ""
+    message: str = ""
     conditions: list[StatusCondition] = Field(default_factory=list)
     container_statuses: list[_ContainerStatus] = Field(default_factory=list)
 

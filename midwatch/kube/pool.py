@@ -30,6 +30,7 @@ class ClientPool:
     def __init__(self, env: Mapping[str, str]) -> None:
         self._env = env
         self._open: dict[str, _Open] = {}
+        self._retired: dict[str, _Open] = {}
         self._lock: asyncio.Lock | None = None
         self._read: tuple[tuple[tuple[str, float], ...], Kubeconfig] | None = None
 
@@ -51,7 +52,7 @@ class ClientPool:
             if known is not None and known.connection == connection:
                 return known.client
             if known is not None:
-                await self._open.pop(cluster.context).stack.aclose()
+                await self._retire(cluster.context)
             stack = AsyncExitStack()
             client = await stack.enter_async_context(open_client(connection))
             self._open[cluster.context] = _Open(connection, client, stack)
@@ -59,9 +60,17 @@ class ClientPool:
 
     async def close(self) -> None:
         """Close every client."""
-        while self._open:
-            _, known = self._open.popitem()
+        for known in (*self._open.values(), *self._retired.values()):
             await known.stack.aclose()
+        self._open.clear()
+        self._retired.clear()
+
+    async def _retire(self, context: str) -> None:
+        """Put a client aside that activities may still be using, and close the one that was put aside before it."""
+        before = self._retired.pop(context, None)
+        self._retired[context] = self._open.pop(context)
+        if before is not None:
+            await before.stack.aclose()
 
     def _kubeconfig(self) -> Kubeconfig:
         """The kubeconfig, parsed again only when a file of it has changed."""

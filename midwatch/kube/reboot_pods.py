@@ -23,6 +23,7 @@ _COMMANDS = {
     RebootMethod.SIGNAL: _GUARD + "kill -39 1",
     RebootMethod.COMMAND: _GUARD + "nsenter -m/proc/1/ns/mnt -- /bin/systemctl reboot",
 }
+_LONGEST_TEXT = 200
 _KILLED = 128
 """Exit codes from here on say that the container was killed, as the shutdown itself does."""
 
@@ -90,6 +91,15 @@ async def start_reboot_pod(client: KubeClient, pod: JsonObject) -> None:
         return
 
 
+async def has_reboot_pod(client: KubeClient, run: str, node: str) -> bool:
+    """Whether the pod was created."""
+    try:
+        await client.get(f"{_PODS}/{ids.reboot_pod(run, node)}")
+    except NotFound:
+        return False
+    return True
+
+
 async def read_reboot_pod(client: KubeClient, run: str, node: str) -> RebootPodState:
     """Whether the pod is stuck or has failed. After the reboot its state means nothing: ask only before."""
     try:
@@ -101,7 +111,10 @@ async def read_reboot_pod(client: KubeClient, run: str, node: str) -> RebootPodS
             text = f"the reboot pod ended with exit code {ended.exit_code} {ended.reason} {ended.message}"
             return RebootPodState(failed=" ".join(text.split()))
         if (waiting := status.state.waiting) is not None and waiting.reason:
-            return RebootPodState(stuck=" ".join(f"{waiting.reason} {waiting.message}".split())[:200])
+            return RebootPodState(stuck=" ".join(f"{waiting.reason} {waiting.message}".split())[:_LONGEST_TEXT])
+    if pod.status.phase == "Failed":  # the kubelet refused it: OutOfpods, an admission plugin of the node
+        text = f"the node refused the reboot pod: {pod.status.reason} {pod.status.message}"
+        return RebootPodState(failed=" ".join(text.split())[:_LONGEST_TEXT])
     return RebootPodState(stuck="the reboot pod has not started" if pod.status.phase == "Pending" else None)
 
 

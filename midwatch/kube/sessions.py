@@ -46,6 +46,7 @@ class Sessions:
         self._certificate = given if isinstance(given, ClientCertificate) else None
         self._current = Transport(connection, self._certificate)
         self._open: dict[Transport, int] = {self._current: 0}
+        self._closed = False
 
     async def send(self, request: Request, identity: Identity, deadline: float) -> Answer:
         """Send once, as `identity`, and wait for the head of the answer.
@@ -58,6 +59,8 @@ class Sessions:
         Raises:
             MidwatchError: no answer in time, none at all, or no success.
         """
+        if self._closed:
+            raise Unreachable("unreachable", f"{request.what}: this client was closed meanwhile")
         if identity.certificate != self._certificate:
             await self._renew(identity.certificate)
         transport = self._current
@@ -75,11 +78,13 @@ class Sessions:
 
     async def done(self, transport: Transport) -> None:
         """One use of a transport is over."""
-        self._open[transport] -= 1
-        await self._close_unused()
+        if transport in self._open:  # `close` does not wait for those in use
+            self._open[transport] -= 1
+            await self._close_unused()
 
     async def close(self) -> None:
-        """Close all connections, also those in use."""
+        """Close all connections, also those in use; a request that comes later is refused."""
+        self._closed = True
         while self._open:
             transport, _ = self._open.popitem()
             await transport.close()

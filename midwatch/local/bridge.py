@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import durabletask.internal.orchestrator_service_pb2 as pb
 from durabletask.internal import helpers
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # publishes no types
 
 from midwatch.local import events
 from midwatch.local.backend import Backend
@@ -86,13 +87,13 @@ class Bridge:
 
     async def _run_turn(self, request: pb.OrchestratorRequest, token: str) -> None:
         try:
-            function, param = self._orchestrators[_name_of(request).lower()]
+            function, param = _find(self._orchestrators, "orchestrator", _name_of(request))
             payload = Datum(base64.b64encode(request.SerializeToString()).decode(), "string")
             returned = await self._runtime.invoke(function, {param: payload})
-            response = pb.OrchestratorResponse.FromString(base64.b64decode(_text(returned) or ""))
-        except (InvocationError, KeyError) as error:
+            response = _answered(returned)
+        except InvocationError as error:
             action = helpers.new_complete_orchestration_action(
-                -1, pb.ORCHESTRATION_STATUS_FAILED, None, _failure("orchestrator", _name_of(request), error)
+                -1, pb.ORCHESTRATION_STATUS_FAILED, None, _failure(error)
             )
             response = pb.OrchestratorResponse(instanceId=request.instanceId, actions=[action])
         response.completionToken = token
@@ -104,7 +105,7 @@ class Bridge:
         )
         trace = request.parentTraceContext
         try:
-            function, param = self._activities[request.name.lower()]
+            function, param = _find(self._activities, "activity", request.name)
             returned = await self._runtime.invoke(
                 function,
                 {param: Datum(events.string_of(request, "input"), "json")},
@@ -114,8 +115,8 @@ class Bridge:
             answer = _text(returned)
             if answer is not None:
                 response.result.value = answer
-        except (InvocationError, KeyError) as error:
-            response.failureDetails.CopyFrom(_failure("activity", request.name, error))
+        except InvocationError as error:
+            response.failureDetails.CopyFrom(_failure(error))
         await self._commit(self._backend.complete_activity, response)
 
     async def _commit[T](self, complete: Callable[[T], None], response: T) -> None:
@@ -146,7 +147,21 @@ def _text(returned: Datum | None) -> str | None:
     return returned.value if returned is not None and isinstance(returned.value, str) else None
 
 
-def _failure(kind: str, name: str, error: InvocationError | KeyError) -> pb.TaskFailureDetails:
-    if isinstance(error, KeyError):
-        return events.failure_details("FunctionNotFound", f"the app has no {kind} named '{name}'")
+def _find(functions: dict[str, tuple[Function, str]], kind: str, name: str) -> tuple[Function, str]:
+    found = functions.get(name.lower())
+    if found is None:
+        raise InvocationError("FunctionNotFound", f"the app has no {kind} named '{name}'", "")
+    return found
+
+
+def _answered(returned: Datum | None) -> pb.OrchestratorResponse:
+    response = pb.OrchestratorResponse()
+    try:
+        response.ParseFromString(base64.b64decode(_text(returned) or "", validate=True))
+    except (ValueError, DecodeError) as error:
+        raise InvocationError("BadAnswer", f"the orchestrator's answer cannot be read: {error}", "") from error
+    return response
+
+
+def _failure(error: InvocationError) -> pb.TaskFailureDetails:
     return events.failure_details(error.error_type, error.message, error.stack_trace)

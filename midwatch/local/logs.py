@@ -30,6 +30,7 @@ class HostLog:
             logger.addHandler(self._handler)
             logger.propagate = False
             logger.setLevel(logging.INFO if name == "midwatch.local" else logging.WARNING)
+        logging.getLogger("midwatch").setLevel(logging.INFO)  # one record for each step, and how runs start
 
     def close(self) -> None:
         """Close the file. The libraries stay quiet, so that a late record does not reach the terminal."""

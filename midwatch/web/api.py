@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 from fastapi import Depends, FastAPI, Query, Request, Response
 
 from midwatch.domain.base import Json
-from midwatch.domain.runs import RunPage, RunSummary, RunView
+from midwatch.domain.runs import RunPage, RunSummary, RunView, Trigger
 from midwatch.domain.steps import SurveyView
-from midwatch.web.problems import install, problem
+from midwatch.web.problems import answer_unexpected, install, problem
 from midwatch.web.service import RunService, StartRequest
 
 _JSON = "application/json"
@@ -33,11 +33,12 @@ def build_api(service: Callable[[], RunService], version: str) -> FastAPI:
     )
     install(api)
     api.middleware("http")(_refuse_strangers)
+    api.middleware("http")(answer_unexpected)
     type Service = Annotated[RunService, Depends(service)]
 
     @api.post("/api/runs", status_code=202, summary="Start a run")
     async def start(body: StartRequest, runs: Service, response: Response) -> RunSummary:
-        started = await runs.start(body, datetime.now(UTC))
+        started = await runs.start(body, Trigger(body.trigger), datetime.now(UTC))
         response.headers["Location"] = f"/api/runs/{started.id}"
         return started
 

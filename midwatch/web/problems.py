@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -13,6 +15,7 @@ from midwatch.domain.base import Json
 from midwatch.domain.errors import MidwatchError, PermanentError, UsageError
 from midwatch.web.service import RunEndedError, RunInProgressError, UnknownRunError
 
+_log = logging.getLogger("midwatch.web")
 _MEDIA_TYPE = "application/problem+json"
 
 
@@ -59,6 +62,15 @@ def _pointer(where: tuple[int | str, ...]) -> str:
     source, *path = where
     prefix = "" if source == "body" else f"{source} "
     return prefix + "/" + "/".join(str(part) for part in path)
+
+
+async def answer_unexpected(request: Request, forward: Callable[[Request], Awaitable[Response]]) -> Response:
+    """A problem document for what nobody expected, too. What it was is in the log, and not in the answer."""
+    try:
+        return await forward(request)
+    except Exception:  # noqa: BLE001 - the last resort: it is logged with its traceback
+        _log.exception("%s %s failed", request.method, request.url.path)
+        return problem(500, "internal", "something went wrong here; the log of the host says what")
 
 
 async def _http(_: Request, error: Exception) -> JSONResponse:

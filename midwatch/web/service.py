@@ -7,7 +7,7 @@ import secrets
 import string
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Annotated, Literal, Protocol
 
 from pydantic import ConfigDict, Field
 
@@ -25,6 +25,10 @@ _ALPHABET = string.ascii_lowercase + string.digits
 _PAGE = 50
 
 
+type NodeName = Annotated[str, Field(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+"""What Kubernetes lets a node be called (a DNS subdomain)."""
+
+
 class StartRequest(Message):
     """The body of `POST runs`."""
 
@@ -33,13 +37,16 @@ class StartRequest(Message):
     clusters: tuple[str, ...] = Field(
         default=(), strict=False, max_length=1000, description="Names of clusters. Empty: all that the policy lists."
     )
-    nodes: tuple[str, ...] = Field(
-        default=(), strict=False, max_length=5000, description="Names of nodes. Empty: all that ask for a reboot."
+    nodes: tuple[NodeName, ...] = Field(
+        default=(),
+        strict=False,
+        max_length=5000,
+        description="Names of nodes. Empty: all that ask for a reboot.",
     )
     dry_run: bool = Field(default=False, description="Say what would be done, and touch nothing.")
     reason: str | None = Field(default=None, max_length=500, description="Why; it is shown with the run.")
     requested_by: str | None = Field(default=None, max_length=200, description="Who asks; shown, not checked.")
-    trigger: Trigger = Field(default=Trigger.HTTP, strict=False, description="Who starts it: `http` or `cli`.")
+    trigger: Literal["http", "cli"] = Field(default="http", description="Who starts it: `http` or `cli`.")
 
 
 class RunInProgressError(PermanentError):
@@ -92,8 +99,11 @@ class RunService:
         self._directory = directory
         self._lock = lock
 
-    async def start(self, request: StartRequest, now: datetime) -> RunSummary:
+    async def start(self, request: StartRequest, trigger: Trigger, now: datetime) -> RunSummary:
         """Start a run, unless one is in progress.
+
+        A person hears at once of a cluster that cannot be reached. The timer starts all the same: the run reports it,
+        and it may be back by then.
 
         Raises:
             RunInProgressError: another run has not ended.
@@ -105,11 +115,12 @@ class RunService:
                 raise RunInProgressError(live[0])
             policy = self._directory.policy()
             clusters = self._directory.resolve(policy, request.clusters)
-            await self._directory.check(clusters, request.nodes)
+            if trigger is not Trigger.TIMER:
+                await self._directory.check(clusters, request.nodes)
             run = ids.run_id(now, "".join(secrets.choice(_ALPHABET) for _ in range(6)))
             fleet = FleetRequest(
                 run=run,
-                trigger=request.trigger,
+                trigger=trigger,
                 requested_by=request.requested_by,
                 reason=request.reason,
                 dry_run=request.dry_run,
