@@ -49,12 +49,15 @@ async def survey_cluster(client: KubeClient, step: SurveyStep) -> Surveyed:
         availability=Availability(
             total=len(found),
             not_ready=tuple(n.name for n in found if not n.ready),
-            cordoned=tuple(n.name for n in found if n.ready and n.unschedulable and n.claim is None),
+            cordoned=tuple(
+                n.name for n in found if n.ready and n.unschedulable and (n.claim is None or n.claim.by_hand)
+            ),
         ),
         abandoned=tuple(
             Abandoned(name=n.name, run=n.claim.run)
             for n, j in judged
-            if n.claim is not None and n.claim.run != step.run and j.verdict is not Verdict.CANDIDATE
+            if n.claim is not None and not n.claim.by_hand
+            if n.claim.run != step.run and j.verdict is not Verdict.CANDIDATE
         ),
     )
 
