@@ -69,7 +69,8 @@ def drain(
     }
     with _session(kubeconfig, policy, state) as opened:
         view = _do(opened, {**body, "cluster": _cluster(context)})
-    _print(view, drain_table(view), output)
+    ended = "dry run" if dry_run else "cancelled" if view.cancelled else str(view.drain.outcome or view.status)
+    _print(view, drain_table(view.drain, ended), output)
     _raise_for(view)
 
 

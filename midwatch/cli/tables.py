@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from midwatch.domain.base import Message
-from midwatch.domain.by_hand import HandView
+from midwatch.domain.by_hand import DrainView, HandView
 from midwatch.domain.eviction import Waiting
 from midwatch.domain.nodes import Needed, Verdict
 from midwatch.domain.outcomes import NodeOutcome
@@ -90,10 +90,8 @@ def _add_cluster(table: Table, cluster: ClusterInRun, now: datetime) -> None:
         table.add_row("", escape(node.name), bar(node.phase, node.outcome), state, time, Text(_details(node, now)))
 
 
-def drain_table(view: HandView) -> Table:
-    """The pods of a drain, and what came of each."""
-    drain = view.drain
-    state = drain.outcome or ("dry run" if drain.dry_run else "cancelled" if view.cancelled else view.status)
+def drain_table(drain: DrainView, state: str) -> Table:
+    """The pods of a drain, and what came of each, or would."""
     title = f"{escape(drain.cluster)}/{escape(drain.node)}: {state}"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in ("NAMESPACE", "POD", "VERDICT", "REASON", "RESULT"):
