@@ -19,6 +19,7 @@ from midwatch.domain.errors import MidwatchError
 from midwatch.domain.runs import Trigger
 from midwatch.kube.pool import ClientPool
 from midwatch.web.api import build_api
+from midwatch.web.drains import DrainService
 from midwatch.web.instances import Instances
 from midwatch.web.service import RunInProgressError, RunService, StartRequest
 from orchestrators import ORCHESTRATORS
@@ -42,7 +43,11 @@ def _service() -> RunService:
     return RunService(Instances(_client.get()), _directory, _starting)
 
 
-_api = func.AsgiMiddleware(build_api(_service, __version__))  # type: ignore[no-untyped-call]  # the package's own lack
+def _drains() -> DrainService:
+    return DrainService(Instances(_client.get()), _directory, _starting)
+
+
+_api = func.AsgiMiddleware(build_api(_service, _drains, __version__))  # type: ignore[no-untyped-call]  # the package's own lack
 
 
 @app.route(route="{*path}", methods=["GET", "POST"])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from activities.preflight import explain_node
 from activities.survey import survey_fleet
+from midwatch.domain.by_hand import DrainView
 from midwatch.domain.clusters import ClusterRef, named_or_near, resolve
 from midwatch.domain.errors import MidwatchError, UsageError
 from midwatch.domain.policy import Policy
@@ -66,6 +68,19 @@ class KubeconfigDirectory:
     async def _near(self, clusters: Sequence[ClusterRef], name: str) -> str:
         known = [n.name for c in clusters for n in await nodes.list_nodes(await self._pool.client(c))]
         return named_or_near(name, known)
+
+    async def explain(self, wanted: Sequence[str], node: str) -> DrainView:
+        """What the drain of one node would mean.
+
+        Raises:
+            UsageError: more or less than one cluster, or no such node.
+        """
+        policy = self.policy()
+        clusters = self.resolve(policy, wanted)
+        if len(clusters) != 1:
+            raise UsageError("one-cluster", "which cluster is the node on? name it with --context")
+        await self.check(clusters, [node])
+        return await explain_node(await self._pool.client(clusters[0]), clusters[0].name, node, policy)
 
     async def survey(self, wanted: Sequence[str]) -> SurveyView:
         """The fleet as it is now."""

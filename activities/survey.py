@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from activities.preflight import foresee
 from midwatch.domain.budget import Availability, Candidate
 from midwatch.domain.clusters import ClusterRef
 from midwatch.domain.errors import MidwatchError
@@ -15,6 +16,7 @@ from midwatch.domain.policy import Policy
 from midwatch.domain.steps import (
     Abandoned,
     Failure,
+    Foresight,
     Skipped,
     Surveyed,
     SurveyedCluster,
@@ -37,6 +39,8 @@ async def survey_cluster(client: KubeClient, step: SurveyStep) -> Surveyed:
     judged = [(node, judge(node, step.policy.nodes, now)) for node in found]
     wanted = [(n, j) for n, j in judged if not step.nodes or n.name in step.nodes]
     left = _left_claimed(found, step.run)
+    candidates = [n for n, j in wanted if step.foresee and j.verdict is Verdict.CANDIDATE]
+    lines = await foresee(client, candidates, step.policy)
     return Surveyed(
         candidates=tuple(
             Candidate(name=n.name, pool=n.pool, zone=n.zone, since=j.need.since)
@@ -54,6 +58,7 @@ async def survey_cluster(client: KubeClient, step: SurveyStep) -> Surveyed:
             cordoned=tuple(n.name for n in found if n.ready and (n.cordoned_by_others or _by_hand(n))),
             claimed=tuple(n.name for n, _ in left if n.unschedulable),
         ),
+        foreseen=tuple(Foresight(name=name, line=line) for name, line in lines.items()),
         abandoned=tuple(Abandoned(name=n.name, run=claim.run) for n, claim in left),
     )
 
@@ -88,15 +93,17 @@ async def _survey_one(pool: ClientPool, cluster: ClusterRef, policy: Policy) -> 
         client = await pool.client(cluster)
         server = client.server
         found, kubernetes = await asyncio.gather(nodes.list_nodes(client), version.server_version(client))
+        now = datetime.now(UTC)
+        judged = [(node, judge(node, policy.nodes, now)) for node in sorted(found, key=lambda n: n.name)]
+        lines = await foresee(client, [n for n, j in judged if j.verdict is Verdict.CANDIDATE], policy)
     except MidwatchError as error:
         failure = Failure(code=error.code, message=error.message)
         return SurveyedCluster(name=cluster.name, server=server, kubernetes_version=None, error=failure, nodes=())
-    now = datetime.now(UTC)
-    surveyed = tuple(_node(node, judge(node, policy.nodes, now)) for node in sorted(found, key=lambda n: n.name))
+    surveyed = tuple(_node(node, judgement, lines.get(node.name)) for node, judgement in judged)
     return SurveyedCluster(name=cluster.name, server=server, kubernetes_version=kubernetes, error=None, nodes=surveyed)
 
 
-def _node(node: NodeView, judgement: Judgement) -> SurveyedNode:
+def _node(node: NodeView, judgement: Judgement, foreseen: str | None) -> SurveyedNode:
     needed = judgement.need.needed is Needed.TRUE
     return SurveyedNode(
         name=node.name,
@@ -111,5 +118,5 @@ def _node(node: NodeView, judgement: Judgement) -> SurveyedNode:
         kernel_version=node.kernel_version,
         boot_id=node.boot_id,
         verdict=judgement.verdict,
-        reason=judgement.reason,
+        reason=judgement.reason or foreseen,
     )

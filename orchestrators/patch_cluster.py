@@ -168,7 +168,8 @@ class _ClusterWatch:
             self._halt = Failure(code=error.code, message=f"the cluster could not be surveyed again: {error.message}")
 
     def _survey(self) -> Steps[Surveyed]:
-        step = SurveyStep(**dict(self._step), policy=self._request.policy, nodes=self._request.nodes)
+        request = self._request
+        step = SurveyStep(**dict(self._step), policy=request.policy, nodes=request.nodes, foresee=request.dry_run)
         return (yield from call(self._ctx, "survey_cluster", step, Surveyed))
 
     def _choose(self) -> Choice:
@@ -267,8 +268,9 @@ class _ClusterWatch:
                 self._ended[name] = end
 
     def _planned(self, surveyed: Surveyed) -> ClusterResult:
-        text = "dry-run: it would be rebooted"
+        lines = {one.name: f"; {one.line}" for one in surveyed.foreseen}
         for c in surveyed.candidates:
+            text = f"dry-run: it would be rebooted{lines.get(c.name, '')}"
             self._ended[c.name] = not_started(c, NodeOutcome.SKIPPED, text)
         return self._result()
 

@@ -7,9 +7,13 @@ import sys
 import typer
 from rich.console import Console
 
+from midwatch.cli import by_hand
 from midwatch.cli.client import RefusedError
 from midwatch.cli.commands import app
 from midwatch.domain.errors import MidwatchError
+
+app.command()(by_hand.drain)
+app.command()(by_hand.uncordon)
 
 EXIT_USAGE = 2
 EXIT_REFUSED = 3

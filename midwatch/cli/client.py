@@ -11,6 +11,7 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from midwatch.domain.base import Json, Message
+from midwatch.domain.by_hand import HandView
 from midwatch.domain.errors import PermanentError, UsageError
 from midwatch.domain.runs import RunPage, RunSummary, RunView
 
@@ -43,6 +44,18 @@ class ApiClient:
     def cancel(self, run: str) -> RunSummary:
         """Ask a run to stop."""
         return self._call("POST", f"/runs/{quote(run, safe='')}/cancel", RunSummary)
+
+    def start_by_hand(self, body: Json) -> HandView:
+        """Drain or uncordon a node. Raises RefusedError while something else is in progress."""
+        return self._call("POST", "/drains", HandView, body)
+
+    def view_by_hand(self, drain: str) -> HandView:
+        """One drain or uncordon."""
+        return self._call("GET", f"/drains/{quote(drain, safe='')}", HandView)
+
+    def cancel_by_hand(self, drain: str) -> HandView:
+        """Ask a drain to stop."""
+        return self._call("POST", f"/drains/{quote(drain, safe='')}/cancel", HandView)
 
     def _call[R: Message](self, method: str, path: str, answer: type[R], body: Json | None = None) -> R:
         data = None if body is None else json.dumps(body).encode()

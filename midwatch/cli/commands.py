@@ -19,9 +19,10 @@ from midwatch.cli import options, session
 from midwatch.cli.client import ApiClient
 from midwatch.cli.follow import Interrupted, follow
 from midwatch.cli.options import Output
-from midwatch.cli.tables import run_table, runs_table, survey_table, to_json
+from midwatch.cli.tables import drain_table, run_table, runs_table, survey_table, to_json
 from midwatch.config import KUBECONFIG_SETTING, POLICY_SETTING, SCHEDULE_SETTING, Settings, load_policy
 from midwatch.domain.base import Message
+from midwatch.domain.by_hand import DrainView
 from midwatch.domain.errors import PermanentError, UsageError
 from midwatch.domain.outcomes import ClusterOutcome, RunOutcome
 from midwatch.domain.runs import RunView
@@ -123,12 +124,17 @@ def run(
 @app.command()
 def survey(
     context: options.Contexts = None,
+    explain: options.Explain = None,
     kubeconfig: options.Kubeconfig = None,
     policy: options.PolicyFile = None,
     output: options.OutputFormat = Output.TABLE,
 ) -> None:
-    """Show which nodes need a reboot. Reads only."""
+    """Show which nodes need a reboot, and what would block them. Changes nothing."""
     options.apply_settings(kubeconfig, policy)
+    if explain is not None:
+        drain = asyncio.run(_explain(_clusters(context), explain))
+        _print(drain, drain_table(drain, "if it were drained"), output)
+        return
     view = asyncio.run(_survey(_clusters(context)))
     errors = [cluster for cluster in view.clusters if cluster.error is not None]
     if errors and len(errors) == len(view.clusters) and output is Output.TABLE:
@@ -189,6 +195,15 @@ def _clusters(named: list[str] | None) -> list[str]:
     if not current:
         raise UsageError("no-clusters", "no cluster: name one with --context, or set a current context")
     return [current]
+
+
+async def _explain(clusters: list[str], node: str) -> DrainView:
+    pool = ClientPool(os.environ)
+    try:
+        directory = KubeconfigDirectory(pool, lambda: load_policy(Settings.read(os.environ).policy))
+        return await directory.explain(clusters, node)
+    finally:
+        await pool.close()
 
 
 async def _survey(clusters: list[str]) -> SurveyView:

@@ -31,6 +31,9 @@ Kubeconfig = Annotated[
 PolicyFile = Annotated[Path | None, typer.Option("--policy", metavar="FILE", help="The policy file.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and touch nothing.")]
 Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; shown with the run.")]
+Explain = Annotated[
+    str | None, typer.Option("--explain", metavar="NODE", help="Show the pods of this node, and what would block them.")
+]
 OutputFormat = Annotated[Output, typer.Option("--output", "-o", help="How to print the result.")]
 State = Annotated[
     Path | None,

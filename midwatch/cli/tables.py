@@ -10,9 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from midwatch.domain.base import Message
+from midwatch.domain.by_hand import DrainView, HandView
+from midwatch.domain.eviction import Waiting
 from midwatch.domain.nodes import Needed, Verdict
 from midwatch.domain.outcomes import NodeOutcome
 from midwatch.domain.phases import NodePhase
+from midwatch.domain.pods import PodVerdict
 from midwatch.domain.runs import ClusterInRun, NodeInRun, RunSummary, RunView
 from midwatch.domain.steps import SurveyedNode, SurveyView
 
@@ -23,6 +26,9 @@ _COLOURS = {
     NodeOutcome.GONE: "dim",
     NodeOutcome.CANCELLED: "yellow",
 }
+_VERDICT_COLOURS = {PodVerdict.SKIP: "dim", PodVerdict.WAIT: "yellow", PodVerdict.ERROR: "red"}
+_LATE = timedelta(minutes=1)
+"""What delays a drain for longer is shown in full, each thing on a line of its own."""
 _NEED_COLOURS = {Needed.TRUE: "yellow", Needed.UNKNOWN: "red", Needed.FALSE: "green"}
 
 
@@ -84,13 +90,50 @@ def _add_cluster(table: Table, cluster: ClusterInRun, now: datetime) -> None:
         table.add_row("", escape(node.name), bar(node.phase, node.outcome), state, time, Text(_details(node, now)))
 
 
+def drain_table(drain: DrainView, state: str) -> Table:
+    """The pods of a drain, and what came of each, or would."""
+    title = f"{escape(drain.cluster)}/{escape(drain.node)}: {state}"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in ("NAMESPACE", "POD", "VERDICT", "REASON", "RESULT"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("BECAUSE", overflow="fold", ratio=1)
+    for pod in drain.pods:
+        colour = _VERDICT_COLOURS.get(pod.verdict, "")
+        table.add_row(
+            escape(pod.namespace),
+            escape(pod.name),
+            Text(str(pod.verdict), style=colour),
+            pod.reason,
+            str(pod.result or ""),
+            Text(pod.because or ""),
+        )
+    return table
+
+
+def hand_table(view: HandView, now: datetime) -> Table:
+    """What a drain by hand waits for."""
+    title = f"{view.action} {escape(view.drain.cluster)}/{escape(view.drain.node)}: {view.phase}"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_header=False)
+    for waiting in view.waiting_for:
+        table.add_row(Text(_waiting(waiting, now)))
+    return table
+
+
+def _waiting(waiting: Waiting, now: datetime) -> str:
+    name = f"{waiting.namespace}/{waiting.name}" if waiting.namespace else waiting.name
+    since = f" for {duration(now - waiting.since)}" if waiting.since else ""
+    return f"{waiting.kind} {name}: {waiting.because}{since}"
+
+
 def _details(node: NodeInRun, now: datetime) -> str:
     if node.waiting_for:
-        first = node.waiting_for[0]
-        name = f"{first.namespace}/{first.name}" if first.namespace else first.name
-        since = f" for {duration(now - first.since)}" if first.since else ""
-        more = f" and {len(node.waiting_for) - 1} more" if len(node.waiting_for) > 1 else ""
-        return f"{first.kind} {name}: {first.because}{since}{more}"
+        late = [w for w in node.waiting_for if w.since is not None and now - w.since >= _LATE]
+        if late:
+            rest = len(node.waiting_for) - len(late)
+            more = [f"and {rest} more"] if rest else []
+            return "\n".join([*(_waiting(w, now) for w in late), *more])
+        others = f" and {len(node.waiting_for) - 1} more" if len(node.waiting_for) > 1 else ""
+        return _waiting(node.waiting_for[0], now) + others
     if node.reason:
         return node.reason
     kernel = ""

@@ -15,6 +15,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _CLUSTER_CHARS = 30
 _NODE_CHARS = 39
 _HASH_CHARS = 8
+HAND_PREFIX = "hand:"
 
 
 def _digest(*parts: str) -> str:
@@ -47,6 +48,11 @@ def cluster_instance(run: str, cluster: str) -> str:
 def node_instance(run: str, cluster: str, node: str) -> str:
     """The `patch_node` instance of a node in a run: `{run}:{cluster}:{node}`."""
     return f"{cluster_instance(run, cluster)}:{_segment(node, _NODE_CHARS)}"
+
+
+def hand_instance(drain: str) -> str:
+    """The instance of a drain, or an uncordon, by hand. Unlike a run's ID it has a colon."""
+    return f"{HAND_PREFIX}{drain}"
 
 
 def drain_instance(node_instance_id: str) -> str:

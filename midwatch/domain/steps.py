@@ -43,6 +43,15 @@ class SurveyStep(ClusterStep):
 
     policy: Policy
     nodes: tuple[str, ...] = ()
+    foresee: bool = False
+    """Look ahead at the drains, too: for a plan."""
+
+
+class Foresight(Message):
+    """What is known in advance of a candidate's drain."""
+
+    name: str
+    line: str
 
 
 class Skipped(Message):
@@ -68,6 +77,7 @@ class Surveyed(Message):
     skipped: tuple[Skipped, ...]
     availability: Availability
     abandoned: tuple[Abandoned, ...] = ()
+    foreseen: tuple[Foresight, ...] = ()
 
 
 class NodeStep(ClusterStep):

@@ -98,18 +98,10 @@ class _NodeStatus(ApiObject):
     conditions: list[StatusCondition] = Field(default_factory=list)
     node_info: _NodeInfo = _NodeInfo()
     volumes_attached: list[dict[str, object]] = Field(default_factory=list)
-    allocatable: dict[str, str] = Field(default_factory=dict)
-
-
-class _Taint(ApiObject):
-    key: str
-    value: str = ""
-    effect: str = ""
 
 
 class _NodeSpec(ApiObject):
     unschedulable: bool = False
-    taints: list[_Taint] = Field(default_factory=list)
 
 
 class Node(ApiObject):

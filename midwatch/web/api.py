@@ -10,17 +10,19 @@ from fastapi import Depends, FastAPI, Query, Request, Response
 from midwatch.domain.base import Json
 from midwatch.domain.runs import RunPage, RunSummary, RunView, Trigger
 from midwatch.domain.steps import SurveyView
+from midwatch.web.drains import DrainService, add_drains
 from midwatch.web.problems import answer_unexpected, install, problem
 from midwatch.web.service import RunService, StartRequest
 
 _JSON = "application/json"
 
 
-def build_api(service: Callable[[], RunService], version: str) -> FastAPI:
+def build_api(service: Callable[[], RunService], drains: Callable[[], DrainService], version: str) -> FastAPI:
     """The API.
 
     Args:
         service: gives the run service of the request under way; its durable client lives only as long.
+        drains: likewise the service of drains by hand.
         version: of Midwatch, for the OpenAPI document and `healthz`.
     """
     api = FastAPI(
@@ -64,6 +66,7 @@ def build_api(service: Callable[[], RunService], version: str) -> FastAPI:
     async def healthz() -> Json:
         return {"status": "ok", "version": version}
 
+    add_drains(api, drains)
     return api
 
 

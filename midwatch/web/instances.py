@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 
 from durabletask.client import AsyncTaskHubGrpcClient, OrchestrationQuery, OrchestrationState, OrchestrationStatus
 
+from midwatch.domain import ids
 from midwatch.domain.base import Json, Message
+from midwatch.domain.by_hand import HandAction, HandRequest
 from midwatch.domain.runs import CANCEL_EVENT, FleetRequest
 
 _LIVE = [OrchestrationStatus.RUNNING, OrchestrationStatus.PENDING, OrchestrationStatus.SUSPENDED]
@@ -40,6 +42,22 @@ class Instances:
     async def start(self, request: FleetRequest) -> None:
         """Start a run; the run's ID is the instance ID."""
         await self._client.schedule_new_orchestration("patch_fleet", input=request.to_wire(), instance_id=request.run)
+
+    async def start_by_hand(self, request: HandRequest) -> None:
+        """Start a drain, or an uncordon, of one node."""
+        name = "drain_by_hand" if request.action is HandAction.DRAIN else "uncordon_by_hand"
+        instance = ids.hand_instance(request.id)
+        await self._client.schedule_new_orchestration(name, input=request.to_wire(), instance_id=instance)
+
+    async def live_by_hand(self) -> list[HandRequest]:
+        """The drains and uncordons by hand that have not ended, oldest first."""
+        query = OrchestrationQuery(
+            runtime_status=_LIVE, instance_id_prefix=ids.HAND_PREFIX, fetch_inputs_and_outputs=True
+        )
+        found = [_read(state) for state in await self._client.get_all_orchestration_states(query)]
+        own = [instance for instance in found if ":" not in instance.id.removeprefix(ids.HAND_PREFIX)]
+        requests = [HandRequest.model_validate(instance.input) for instance in own]
+        return sorted(requests, key=lambda request: request.id)
 
     async def cancel(self, run: str) -> None:
         """Ask a run to stop."""

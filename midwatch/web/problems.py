@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from midwatch.domain.base import Json
 from midwatch.domain.errors import MidwatchError, PermanentError, UsageError
-from midwatch.web.service import RunEndedError, RunInProgressError, UnknownRunError
+from midwatch.web.service import DrainInProgressError, RunEndedError, RunInProgressError, UnknownRunError
 
 _log = logging.getLogger("midwatch.web")
 _MEDIA_TYPE = "application/problem+json"
@@ -41,7 +41,7 @@ async def _known(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, MidwatchError)
     if isinstance(error, UnknownRunError):
         return problem(404, error.code, error.message)
-    if isinstance(error, RunEndedError):
+    if isinstance(error, RunEndedError | DrainInProgressError):
         return problem(409, error.code, error.message)
     if isinstance(error, UsageError):
         return problem(422, error.code, error.message)

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field
 
 from midwatch.domain import ids
 from midwatch.domain.base import Message
+from midwatch.domain.by_hand import HandRequest
 from midwatch.domain.clusters import ClusterRef
 from midwatch.domain.errors import PermanentError
 from midwatch.domain.policy import Policy
@@ -27,6 +28,11 @@ _PAGE = 50
 
 type NodeName = Annotated[str, Field(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 """What Kubernetes lets a node be called (a DNS subdomain)."""
+
+
+def new_id(now: datetime) -> str:
+    """An ID that nothing has yet."""
+    return ids.run_id(now, "".join(secrets.choice(_ALPHABET) for _ in range(6)))
 
 
 class StartRequest(Message):
@@ -55,6 +61,15 @@ class RunInProgressError(PermanentError):
     def __init__(self, run: str) -> None:
         super().__init__("run-in-progress", f"run {run} is in progress")
         self.run = run
+
+
+class DrainInProgressError(PermanentError):
+    """A drain, or an uncordon, of one node by hand has not ended."""
+
+    def __init__(self, drain: HandRequest) -> None:
+        where = f"{drain.action} {drain.id} of node {drain.node} on cluster {drain.cluster.name}"
+        again = f"`midwatch {drain.action} {drain.node} --context {drain.cluster.name}` follows it to its end"
+        super().__init__("drain-in-progress", f"{where} is in progress: {again}")
 
 
 class UnknownRunError(PermanentError):
@@ -107,17 +122,20 @@ class RunService:
 
         Raises:
             RunInProgressError: another run has not ended.
+            DrainInProgressError: a drain by hand has not.
             UsageError: the policy, a cluster or a node is wrong; nothing was started.
         """
         async with self._lock:
             live = await self._instances.live_runs()
             if live:
                 raise RunInProgressError(live[0])
+            if drains := await self._instances.live_by_hand():
+                raise DrainInProgressError(drains[0])
             policy = self._directory.policy()
             clusters = self._directory.resolve(policy, request.clusters)
             if trigger is not Trigger.TIMER:
                 await self._directory.check(clusters, request.nodes)
-            run = ids.run_id(now, "".join(secrets.choice(_ALPHABET) for _ in range(6)))
+            run = new_id(now)
             fleet = FleetRequest(
                 run=run,
                 trigger=trigger,

@@ -13,6 +13,7 @@ from tests.kit.background import until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.kit.api import JsonObject, JsonValue
     from tests.kit.cluster import Cluster
     from tests.kit.fleet import Fleet
 
@@ -23,11 +24,11 @@ _ATTACHMENTS = "/apis/storage.k8s.io/v1/volumeattachments"
 @contextmanager
 def attached(cluster: Cluster, *volumes: str, node: str = _NODE) -> Iterator[None]:
     """Volumes that the attach-detach controller says are attached to a node."""
-    names = [{"name": f"kubernetes.io/csi/kit^{volume}", "devicePath": ""} for volume in volumes]
-    cluster.api.patch(f"/api/v1/nodes/{node}/status", {"status": {"volumesAttached": [*names]}}, MERGE_PATCH)
+    names: list[JsonValue] = [{"name": f"kubernetes.io/csi/kit^{volume}", "devicePath": ""} for volume in volumes]
+    cluster.api.patch(f"/api/v1/nodes/{node}/status", {"status": {"volumesAttached": names}}, MERGE_PATCH)
     for volume in volumes:
-        spec = {"attacher": "kit", "nodeName": node, "source": {"persistentVolumeName": volume}}
-        cluster.api.create(_ATTACHMENTS, {"metadata": {"name": f"at-{volume}"}, "spec": {**spec}})
+        spec: JsonObject = {"attacher": "kit", "nodeName": node, "source": {"persistentVolumeName": volume}}
+        cluster.api.create(_ATTACHMENTS, {"metadata": {"name": f"at-{volume}"}, "spec": spec})
     try:
         yield
     finally:
@@ -37,7 +38,7 @@ def attached(cluster: Cluster, *volumes: str, node: str = _NODE) -> Iterator[Non
 
 def keeper(cluster: Cluster, volume: str, node: str = _NODE) -> None:
     """A pod that stays on the node, with a volume."""
-    claim = {
+    claim: JsonObject = {
         "metadata": {"name": volume},
         "spec": {
             "accessModes": ["ReadWriteOnce"],
@@ -46,7 +47,7 @@ def keeper(cluster: Cluster, volume: str, node: str = _NODE) -> None:
             "resources": {"requests": {"storage": "1Gi"}},
         },
     }
-    cluster.api.create("/api/v1/namespaces/default/persistentvolumeclaims", {**claim})
+    cluster.api.create("/api/v1/namespaces/default/persistentvolumeclaims", claim)
     pod = workloads.bare_pod("keeper", node, workloads.pod_template("keeper"))
     meta, spec = pod["metadata"], pod["spec"]
     assert isinstance(meta, dict)
