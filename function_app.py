@@ -21,6 +21,7 @@ from midwatch.kube.pool import ClientPool
 from midwatch.web.api import build_api
 from midwatch.web.drains import DrainService
 from midwatch.web.instances import Instances
+from midwatch.web.problems import problem
 from midwatch.web.service import RunInProgressError, RunService, StartRequest
 from orchestrators import ORCHESTRATORS
 
@@ -55,7 +56,10 @@ _api = func.AsgiMiddleware(build_api(_service, _drains, __version__))  # type: i
 async def http(req: func.HttpRequest, client: df.DurableFunctionsClient, context: func.Context) -> func.HttpResponse:
     """The HTTP API."""
     _client.set(client)
-    response = await _api.handle_async(req, context)
+    try:
+        response = await _api.handle_async(req, context)
+    except UnicodeDecodeError:  # of the path, before any route sees it
+        return func.HttpResponse(bytes(problem(400, "bad-path", "the path is not UTF-8").body), status_code=400)
     assert isinstance(response, func.HttpResponse)
     return response
 

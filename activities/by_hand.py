@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
-from activities.nodes import GONE, on_fresh
+from activities.nodes import GONE, note, on_fresh
 from midwatch.domain.by_hand import DrainedPod, GivenBack, Previewed, PreviewStep, Reported, ReportStep
 from midwatch.domain.eviction import Answer, EvictionResult, read_answer
 from midwatch.domain.nodes import Claim, NodeView
@@ -14,7 +14,7 @@ from midwatch.domain.pod_budgets import BudgetView, covering
 from midwatch.domain.pods import Judged, Moment, PodVerdict, judge_pod
 from midwatch.domain.proof import Before
 from midwatch.domain.steps import Claimed, NodeStep
-from midwatch.kube import budgets, events, nodes, pods
+from midwatch.kube import budgets, nodes, pods, reboot_pods
 from midwatch.kube.client import KubeClient
 
 _AT_ONCE = 20
@@ -26,18 +26,18 @@ async def claim_by_hand(client: KubeClient, step: NodeStep) -> Claimed:
     The caller holds the cluster's lease, so a claim of another run is a dead one's, or an earlier drain's: it is taken
     over with what it says of the node before.
     """
-    now = datetime.now(UTC)
 
     async def act(node: NodeView | None) -> Claimed:
         if node is None:
             return Claimed(outcome=NodeOutcome.GONE, reason=GONE.reason)
         before = Before(boot_id=node.boot_id, kernel_version=node.kernel_version, heartbeat=node.newest_heartbeat)
         if node.claim is None or node.claim.run != step.run:
-            was = node.claim.was_unschedulable if node.claim is not None else node.unschedulable
+            if node.claim is not None:
+                await reboot_pods.delete_reboot_pod(client, node.claim.run, node.name)
+            was = node.cordoned_by_others
             claim = Claim(run=step.run, boot_id=node.boot_id, was_unschedulable=was, by_hand=True)
             await nodes.claim_node(client, node, claim)
-            text = f"drain {step.run} empties this node by hand"
-            await events.record(client, node, step.run, "MidwatchClaimed", text, now)
+            await note(client, node, step.run, "MidwatchClaimed", f"drain {step.run} empties this node by hand")
         return Claimed(outcome=None, reason=None, before=before)
 
     return await on_fresh(client, step.node, act)
@@ -117,11 +117,10 @@ async def give_back(client: KubeClient, step: NodeStep) -> GivenBack:
                     ours=False, reason="not-ours: Midwatch did not cordon the node; `kubectl uncordon` does"
                 )
             return GivenBack(ours=True, reason="nothing-to-do: the node is not cordoned, and not claimed")
-        was = node.claim.was_unschedulable
+        was = node.cordoned_by_others
         await nodes.release_node(client, node, uncordon=not was)
         text = "left cordoned, as it was before" if was else "uncordoned"
-        now = datetime.now(UTC)
-        await events.record(client, node, node.claim.run, "MidwatchReleased", f"{step.run}: {text} by hand", now)
+        await note(client, node, node.claim.run, "MidwatchReleased", f"{step.run}: {text} by hand")
         return GivenBack(ours=True, reason=f"released: {text}")
 
     return await on_fresh(client, step.node, act)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from activities.preflight import explain_node
 from activities.survey import survey_fleet
 from midwatch.domain.by_hand import DrainView
-from midwatch.domain.clusters import ClusterRef, named_or_near, resolve
+from midwatch.domain.clusters import ClusterRef, named_or_near, refuse_twins, resolve
 from midwatch.domain.errors import MidwatchError, UsageError
 from midwatch.domain.policy import Policy
 from midwatch.domain.steps import SurveyView
@@ -31,8 +32,16 @@ class KubeconfigDirectory:
         return self._policy()
 
     def resolve(self, policy: Policy, wanted: Sequence[str]) -> tuple[ClusterRef, ...]:
-        """The clusters of a run."""
-        return resolve(policy, wanted, self._pool.contexts())
+        """The clusters of a run, with the servers that their contexts lead to now."""
+        found = tuple(self._placed(cluster) for cluster in resolve(policy, wanted, self._pool.contexts()))
+        refuse_twins(found)
+        return found
+
+    def _placed(self, cluster: ClusterRef) -> ClusterRef:
+        """One whose context cannot be used is left as it is: it is reported, and stops no other."""
+        with suppress(MidwatchError):
+            return cluster.model_copy(update={"server": self._pool.server(cluster.context)})
+        return cluster
 
     async def check(self, clusters: Sequence[ClusterRef], names: Sequence[str]) -> None:
         """Look at every cluster with the credentials of the run, before anything starts.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from activities.evictions import Blocked, Evictions
-from activities.nodes import GONE, not_claimed, on_fresh
+from activities.nodes import GONE, disown_cordon, not_claimed, note, on_fresh
 from midwatch.domain.drain_pace import BLOCKS, Blocker
 from midwatch.domain.drain_policy import OnTimeout
 from midwatch.domain.draining import MOST_RECORDONS, Drained, DrainStep
@@ -18,7 +18,7 @@ from midwatch.domain.outcomes import NodeOutcome
 from midwatch.domain.pods import Judged, Moment, PodVerdict, PodView, judge_pod, waves
 from midwatch.domain.steps import Checked
 from midwatch.domain.verdicts import named
-from midwatch.kube import events, nodes, pods, volumes
+from midwatch.kube import nodes, pods, volumes
 from midwatch.kube.client import KubeClient
 
 _UNREACHABLE_GRACE = timedelta(seconds=1)
@@ -56,18 +56,18 @@ async def drain_pass(client: KubeClient, step: DrainStep) -> Drained:
 
 async def _cordon_again(client: KubeClient, step: DrainStep) -> Checked:
     """Somebody has uncordoned the node: cordon it again, unless that has happened too often."""
-    if step.recordons >= MOST_RECORDONS:
-        text = f"uncordoned: somebody uncordoned the node again after it was cordoned anew {step.recordons} times"
-        return Checked(outcome=NodeOutcome.DRAIN_FAILED, reason=text)
 
     async def act(node: NodeView | None) -> Checked:
         if (refused := not_claimed(node, step.run)) is not None or node is None:
             return refused or GONE
+        if not node.unschedulable and step.recordons >= MOST_RECORDONS:
+            text = f"uncordoned: somebody uncordoned the node again after it was cordoned anew {step.recordons} times"
+            return (await disown_cordon(client, node)).model_copy(update={"reason": text})
         if not node.unschedulable:
             await nodes.cordon_node(client, node)
             times = step.recordons + 1
             text = f"run {step.run}: somebody uncordoned the node in mid-drain, it is cordoned again ({times})"
-            await events.record(client, node, step.run, "MidwatchCordonedAgain", text, datetime.now(UTC), str(times))
+            await note(client, node, step.run, "MidwatchCordonedAgain", text, str(times))
         return Checked()
 
     return await on_fresh(client, step.node, act)
@@ -82,7 +82,7 @@ async def _tell(client: KubeClient, step: DrainStep, node: NodeView) -> None:
     for because, names in causes.items():
         text = f"run {step.run}: the drain waits for {', '.join(names)} ({because})"
         key = "\0".join(sorted(names))
-        await events.record(client, node, step.run, "MidwatchDrainDelayed", text, datetime.now(UTC), key)
+        await note(client, node, step.run, "MidwatchDrainDelayed", text, key)
 
 
 async def _list(client: KubeClient, step: DrainStep, node: NodeView, known: frozenset[str]) -> _Listed:

@@ -11,9 +11,9 @@ from midwatch.kube.client import KubeClient
 
 async def acquire_lease(client: KubeClient, step: ClusterStep) -> LeaseHeld:
     """Take or renew the lease for the run."""
-    return await leases.hold_lease(client, step.run, datetime.now(UTC))
+    return await leases.hold_lease(client, step.holder, datetime.now(UTC))
 
 
 async def release_lease(client: KubeClient, step: ClusterStep) -> LeaseHeld:
     """Free the lease, if the run has it."""
-    return await leases.free_lease(client, step.run, datetime.now(UTC))
+    return await leases.free_lease(client, step.holder, datetime.now(UTC))

@@ -46,34 +46,26 @@ def not_claimed(node: NodeView | None, run: str) -> Checked | None:
     return None
 
 
-def not_ours(node: NodeView | None, run: str) -> Checked | None:
-    """Why the node is not (or no longer) ours to work on, None when it is: claimed, and cordoned."""
-    if (refused := not_claimed(node, run)) is not None:
-        return refused
-    if node is not None and not node.unschedulable:
-        return Checked(outcome=NodeOutcome.DRAIN_FAILED, reason="uncordoned: somebody uncordoned the node meanwhile")
-    return None
-
-
 def _before(node: NodeView, unready: tuple[str, ...] = ()) -> Before:
     return Before(
         boot_id=node.boot_id,
         kernel_version=node.kernel_version,
         heartbeat=node.newest_heartbeat,
         unready_daemon_pods=unready,
+        conditions=tuple(sorted(condition.type for condition in node.conditions)),
     )
 
 
-async def _note(client: KubeClient, node: NodeView, run: str, reason: str, text: str) -> None:
-    """Say it in an event. That is for people; what cannot be said stops nothing."""
+async def note(client: KubeClient, node: NodeView, run: str, reason: str, text: str, key: str = "") -> None:
+    """Say it in an event on the node, once for each `key`. That is for people; what cannot be said stops nothing."""
     try:
-        await events.record(client, node, run, reason, text, datetime.now(UTC))
+        await events.record(client, node, run, reason, text, datetime.now(UTC), key)
     except MidwatchError as error:
         _log.warning("no event %s on node %s: %s: %s", reason, node.name, error.code, error.message)
 
 
 async def claim_node(client: KubeClient, step: NodeStep) -> Claimed:
-    """Step 1: make the node ours, unless it is no candidate any more.
+    """Step 1: make the node ours, unless it is no candidate any more, or the lease is another's.
 
     The claim of a run that is no more is taken over, together with what it says of the node's state before. Its
     reboot pod goes first: one that never started could otherwise reboot the node in the middle of our drain.
@@ -91,11 +83,13 @@ async def claim_node(client: KubeClient, step: NodeStep) -> Claimed:
         if verdict.verdict is not Verdict.CANDIDATE:
             reason = verdict.reason or "no-longer-needed: the node asks for no reboot any more"
             return Claimed(outcome=NodeOutcome.SKIPPED, reason=reason)
+        if (lost := await _lease_lost(client, step)) is not None:
+            return Claimed(outcome=lost.outcome, reason=lost.reason)
         if node.claim is not None:
             await reboot_pods.delete_reboot_pod(client, node.claim.run, node.name)
         claim = Claim(run=step.run, boot_id=node.boot_id, was_unschedulable=node.cordoned_by_others)
         await nodes.claim_node(client, node, claim)
-        await _note(client, node, step.run, "MidwatchClaimed", f"run {step.run} patches this node")
+        await note(client, node, step.run, "MidwatchClaimed", f"run {step.run} patches this node")
         return Claimed(outcome=None, reason=None, before=_before(node), packages=packages)
 
     return await on_fresh(client, step.node, act)
@@ -111,8 +105,9 @@ async def cordon_node(client: KubeClient, step: NodeStep) -> Checked:
     async def act(node: NodeView | None) -> Checked:
         if node is None:
             return GONE
-        if node.claim is None or node.claim.run != step.run:
-            return not_ours(node, step.run) or Checked()
+        if (refused := not_claimed(node, step.run)) is not None:
+            return refused
+        assert node.claim is not None
         if node.cordoned_by_others:
             await nodes.claim_node(client, node, node.claim.model_copy(update={"was_unschedulable": True}))
             return Checked(outcome=NodeOutcome.SKIPPED, reason="cordoned: somebody else cordoned the node meanwhile")
@@ -127,26 +122,44 @@ async def cordon_node(client: KubeClient, step: NodeStep) -> Checked:
 
 async def _stop_before_reboot(client: KubeClient, node: NodeView | None, step: NodeStep) -> Checked | None:
     """Why the node must not be rebooted now, None when it may: ours, cordoned, in need, and we hold the lease."""
-    if (refused := not_ours(node, step.run)) is not None:
-        return refused
-    assert node is not None
+    if (refused := not_claimed(node, step.run)) is not None or node is None:
+        return refused or GONE
+    if not node.unschedulable:
+        return await disown_cordon(client, node)
     need = need_of(node, step.policy.nodes.needs, datetime.now(UTC))
     if need.needed is not Needed.TRUE:
         return Checked(outcome=NodeOutcome.SKIPPED, reason=need.unknown or "no-longer-needed: the need is gone")
+    return await _lease_lost(client, step)
+
+
+async def disown_cordon(client: KubeClient, node: NodeView) -> Checked:
+    """Somebody has uncordoned the node. If they cordon it again, that is not for us to undo: the claim says so.
+
+    Raises:
+        Conflict: the node has changed since it was read.
+    """
+    await nodes.note_phase(client, node, NodePhase.CLAIM)
+    return Checked(outcome=NodeOutcome.DRAIN_FAILED, reason="uncordoned: somebody uncordoned the node meanwhile")
+
+
+async def _lease_lost(client: KubeClient, step: NodeStep) -> Checked | None:
     lease = await leases.read_lease(client)
-    if lease is None or lease.holder != step.run:
-        return Checked(outcome=NodeOutcome.CANCELLED, reason="lease-lost: this run no longer holds the cluster's lease")
-    return None
+    if lease is not None and lease.holder == step.holder:
+        return None
+    return Checked(outcome=NodeOutcome.CANCELLED, reason="lease-lost: this run no longer holds the cluster's lease")
 
 
 async def recheck_node(client: KubeClient, step: NodeStep) -> Checked:
     """Step 4: the last look before the reboot. Anything that has changed stops it."""
-    node = await nodes.read_node(client, step.node)
-    if (refused := await _stop_before_reboot(client, node, step)) is not None:
-        return refused
-    assert node is not None
-    found, _ = await pods.list_pods(client, step.node)
-    return Checked(before=_before(node, unready_daemon_sets(found)))
+
+    async def act(node: NodeView | None) -> Checked:
+        if (refused := await _stop_before_reboot(client, node, step)) is not None:
+            return refused
+        assert node is not None
+        found, _ = await pods.list_pods(client, step.node)
+        return Checked(before=_before(node, unready_daemon_sets(found)))
+
+    return await on_fresh(client, step.node, act)
 
 
 async def _has_begun(client: KubeClient, node: NodeView, step: RebootStep) -> bool:
@@ -195,7 +208,7 @@ async def release_node(client: KubeClient, step: ReleaseStep) -> Released:
         keep = ours and step.keep_cordoned
         await nodes.release_node(client, node, uncordon=ours and not keep)
         text = f"run {step.claimed_by}: {step.outcome or 'released'}" + (f": {step.reason}" if step.reason else "")
-        await _note(client, node, step.claimed_by, "MidwatchReleased", text)
+        await note(client, node, step.claimed_by, "MidwatchReleased", text)
         return Released(left=("the cordon (failure.keepCordoned)",) if keep else ())
 
     left: tuple[str, ...] = ()

@@ -61,14 +61,32 @@ def unwrap[R: Message](answer: object, result_type: type[R]) -> R:
     return result_type.model_validate(answer.get("result"))
 
 
+_MAY_PASS = frozenset({"forbidden", "unauthorized"})
+"""What an API server also answers while it starts, before it knows its roles."""
+_REFUSAL_PAUSES = [timedelta(seconds=seconds) for seconds in (2, 4, 8, 16)]
+
+
 def call[R: Message](
     ctx: OrchestrationContext, activity: str, request: Message, result_type: type[R], retry: RetryPolicy = QUICK
 ) -> Steps[R]:
-    """Call an activity and read its result.
+    """Call an activity and read its result. With `QUICK` a refusal that may pass is tried again, too.
 
     Raises:
         StepError: refused for good, or still failing when the retries are used up.
     """
+    for pause in _REFUSAL_PAUSES if retry is QUICK else []:
+        try:
+            return (yield from _call_once(ctx, activity, request, result_type, retry))
+        except StepError as error:
+            if error.code not in _MAY_PASS:
+                raise
+        yield first_of([ctx.create_timer(pause)])
+    return (yield from _call_once(ctx, activity, request, result_type, retry))
+
+
+def _call_once[R: Message](
+    ctx: OrchestrationContext, activity: str, request: Message, result_type: type[R], retry: RetryPolicy
+) -> Steps[R]:
     try:
         answer = yield ctx.call_activity(activity, input=request.to_wire(), retry_policy=retry)
     except TaskFailedError as error:

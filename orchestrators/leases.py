@@ -6,7 +6,7 @@ from durabletask.task import OrchestrationContext, TimerTask
 
 from midwatch.domain import lease
 from midwatch.domain.steps import ClusterStep, Failure, LeaseHeld
-from orchestrators.calls import BRIEF, StepError, Steps, call
+from orchestrators.calls import BRIEF, StepError, Steps, call, call_until_done
 
 
 class LeaseKeeper:
@@ -42,7 +42,7 @@ class LeaseKeeper:
         if held.held:
             return None
         self._lost = True
-        return Failure(code=lease.LOST, message=f"run {held.holder} took the lease of this cluster")
+        return Failure(code=lease.LOST, message=f"{held.holder} took the lease of this cluster")
 
     def stop(self) -> None:
         """Renew no more in this execution."""
@@ -53,7 +53,7 @@ class LeaseKeeper:
     def free(self) -> Steps[Failure | None]:
         """Give the lease back, if it is ours. A failure when that could not be done."""
         try:
-            yield from call(self._ctx, "release_lease", self._step, LeaseHeld)
+            yield from call_until_done(self._ctx, "release_lease", self._step, LeaseHeld)
         except StepError as error:
             return Failure(code="lease-left", message=f"the lease was not released: {error}")
         return None

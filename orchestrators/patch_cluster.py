@@ -100,7 +100,7 @@ class _ClusterWatch:
             if new:
                 held = yield from self._lease.take()
                 if not held.held:
-                    failure = Failure(code="busy", message=f"run {held.holder} holds the lease of this cluster")
+                    failure = Failure(code="busy", message=f"{held.holder} holds the lease of this cluster")
                     return ClusterResult(outcome=ClusterOutcome.BUSY, error=failure, nodes=())
                 leased = True
             self._surveyed = yield from self._survey()
@@ -177,9 +177,8 @@ class _ClusterWatch:
         none = Choice(start=(), spent_by=())
         if self._surveyed is None or self._stopping or self._pausing or self._history_is_long():
             return none
-        choice = choose(
-            self._remaining(), self._surveyed.availability, tuple(self._running), self._request.policy.nodes
-        )
+        held = (*self._running, *(end.name for end in self._ended.values() if end.left))
+        choice = choose(self._remaining(), self._surveyed.availability, held, self._request.policy.nodes)
         if choice.start or self._running or not choice.spent_by:
             self._spent_since = None
             return choice
@@ -205,20 +204,27 @@ class _ClusterWatch:
 
     def _end(self, candidate: Candidate, task: Task[object]) -> None:
         try:
-            outcome = NodeResult.model_validate(task.get_result()).outcome
-            reason = None
+            result = NodeResult.model_validate(task.get_result())
+            outcome, reason, left = result.outcome, None, result.left
         except TaskFailedError as error:
-            outcome, reason = NodeOutcome.NOT_READY, f"internal: {first_line(error.details.message)}"
+            outcome, reason, left = NodeOutcome.NOT_READY, f"internal: {first_line(error.details.message)}", True
             self._halt = Failure(code="internal", message=f"the patch of node {candidate.name} broke off")
-        end = NodeEnd(name=candidate.name, outcome=outcome, pool=candidate.pool, zone=candidate.zone, reason=reason)
+        end = NodeEnd(
+            name=candidate.name,
+            outcome=outcome,
+            pool=candidate.pool,
+            zone=candidate.zone,
+            reason=reason,
+            left=left,
+        )
         self._ended[candidate.name] = end
         if outcome is NodeOutcome.CANCELLED and not self._cancel.is_complete:
             # Without a cancel it is the node's own look at the lease that stopped it, before our next renewal did.
             text = f"node {candidate.name} found that this run no longer holds the lease"
             self._halt = self._halt or Failure(code=lease.LOST, message=text)
         tolerated = self._request.policy.failure.max_failed_nodes
-        if self._halt is None and too_many_failed([end.outcome for end in self._ended.values()], tolerated):
-            failed = sum(end.outcome.failed for end in self._ended.values())
+        if self._halt is None and too_many_failed(list(self._ended.values()), tolerated):
+            failed = sum(end.failed for end in self._ended.values())
             text = f"{failed} nodes failed, the policy tolerates {tolerated}"
             self._halt = Failure(code="too-many-failed", message=text)
         if outcome not in {NodeOutcome.SKIPPED, NodeOutcome.GONE}:

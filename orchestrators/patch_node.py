@@ -166,14 +166,15 @@ class _NodePatch:
             left = (f"possibly cordoned and annotated, the release failed ({error})",)
         if left:
             end = end.model_copy(update={"reason": "; ".join(filter(None, (end.reason, "left: " + ", ".join(left))))})
-        return self._result(end)
+        return self._result(end, left=left)
 
-    def _result(self, end: End) -> NodeResult:
+    def _result(self, end: End, left: tuple[str, ...] = ()) -> NodeResult:
         self._phase = advance(self._phase, NodePhase.ENDED)
         before = self._before
         return NodeResult(
             outcome=end.outcome,
             reason=end.reason,
+            left=bool(left),
             packages=self._claimed.packages,
             kernel_before=before.kernel_version if before else None,
             boot_id_before=before.boot_id if before else None,

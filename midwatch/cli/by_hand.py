@@ -20,7 +20,7 @@ from midwatch.cli import options, session
 from midwatch.cli.client import ApiClient, RefusedError
 from midwatch.cli.options import Output
 from midwatch.cli.tables import drain_table, hand_table, to_json
-from midwatch.config import KUBECONFIG_SETTING, POLICY_SETTING, Settings, load_policy
+from midwatch.config import Settings, load_policy
 from midwatch.domain.base import Json
 from midwatch.domain.by_hand import DrainOutcome, HandAction, HandView
 from midwatch.domain.errors import PermanentError, UsageError
@@ -31,7 +31,7 @@ from midwatch.kube.kubeconfig import Kubeconfig
 _EVERY_SECONDS = 0.2
 _PIPED_COLUMNS = 200
 _progress = Console(stderr=True)
-_result = Console(width=None if sys.stdout.isatty() else _PIPED_COLUMNS)
+_result = Console(width=None if sys.stdout is not None and sys.stdout.isatty() else _PIPED_COLUMNS)
 
 NodeName = Annotated[str, typer.Argument(metavar="NODE", help="The node.")]
 Context = Annotated[
@@ -94,8 +94,7 @@ def uncordon(
 def _session(kubeconfig: Path | None, policy: Path | None, state: Path | None) -> Iterator[session.Session]:
     options.apply_settings(kubeconfig, policy)
     load_policy(Settings.read(os.environ).policy)
-    flags = {KUBECONFIG_SETTING: kubeconfig, POLICY_SETTING: policy}
-    with session.open_session(options.state_dir(state), flags=flags) as opened:
+    with session.open_session(options.state_dir(state), kubeconfig=kubeconfig) as opened:
         yield opened
 
 
@@ -109,8 +108,8 @@ def _cluster(context: str | None) -> str:
 
 def _do(opened: session.Session, body: Json) -> HandView:
     """Start it, and show it until it ends. The first Control-C asks it to stop, the second leaves at once."""
-    view = opened.api.start_by_hand({key: value for key, value in body.items() if value is not None})
     opened.begin_work()
+    view = opened.api.start_by_hand({key: value for key, value in body.items() if value is not None})
     try:
         return _show(opened.api, view)
     except KeyboardInterrupt:

@@ -20,7 +20,7 @@ from midwatch.cli.client import ApiClient
 from midwatch.cli.follow import Interrupted, follow
 from midwatch.cli.options import Output
 from midwatch.cli.tables import drain_table, run_table, runs_table, survey_table, to_json
-from midwatch.config import KUBECONFIG_SETTING, POLICY_SETTING, SCHEDULE_SETTING, Settings, load_policy
+from midwatch.config import SCHEDULE_SETTING, Settings, load_policy
 from midwatch.domain.base import Message
 from midwatch.domain.by_hand import DrainView
 from midwatch.domain.errors import PermanentError, UsageError
@@ -41,7 +41,7 @@ app = typer.Typer(
 _PIPED_COLUMNS = 200
 """Where nobody looks, nothing is folded to fit."""
 _progress = Console(stderr=True)
-_result = Console(width=None if sys.stdout.isatty() else _PIPED_COLUMNS)
+_result = Console(width=None if sys.stdout is not None and sys.stdout.isatty() else _PIPED_COLUMNS)
 
 _EXIT = {
     RunOutcome.COMPLETED: 0,
@@ -80,7 +80,8 @@ def up(
         session.disable_timer()
     directory = options.state_dir(state)
     extra = session.settings_in_force()
-    with EmbeddedHost(session.APP_DIR, directory, port=port, extra=extra) as host:
+    with EmbeddedHost(session.APP_DIR, directory, port=port, run_work=False, extra=extra) as host:
+        session.Session(ApiClient(host.url), host, directory, kubeconfig is not None).begin_work()
         timer = f"schedule {os.environ[SCHEDULE_SETTING]} UTC" if scheduled else f"no schedule ({SCHEDULE_SETTING})"
         _progress.print(f"midwatch {midwatch.__version__} at {host.url}, state in {directory}, {timer}", soft_wrap=True)
         try:
@@ -102,10 +103,9 @@ def run(
 ) -> None:
     """Start a run over clusters, and follow it to its end."""
     options.apply_settings(kubeconfig, policy)
-    clusters = _clusters(context)
-    with session.open_session(
-        options.state_dir(state), flags={KUBECONFIG_SETTING: kubeconfig, POLICY_SETTING: policy}
-    ) as opened:
+    load_policy(Settings.read(os.environ).policy)
+    with session.open_session(options.state_dir(state), kubeconfig=kubeconfig) as opened:
+        clusters = _clusters(context)
         opened.refuse_unfinished()
         opened.begin_work()
         started = opened.api.start(
@@ -157,9 +157,7 @@ def status(
 ) -> None:
     """Show a run, the latest by default."""
     options.apply_settings(kubeconfig, policy)
-    with session.open_session(
-        options.state_dir(state), flags={KUBECONFIG_SETTING: kubeconfig, POLICY_SETTING: policy}
-    ) as opened:
+    with session.open_session(options.state_dir(state), kubeconfig=kubeconfig) as opened:
         if every:
             page = opened.api.page()
             _print(page, runs_table(page.runs, datetime.now(UTC)), output)
@@ -174,9 +172,10 @@ def status(
 
 
 @app.command()
-def cancel(run_id: options.RunId = None, state: options.State = None) -> None:
+def cancel(run_id: options.RunId = None, kubeconfig: options.Kubeconfig = None, state: options.State = None) -> None:
     """Ask a run to stop: nothing more is started, and nodes that have not rebooted are put back."""
-    with session.open_session(options.state_dir(state), flags={}) as opened:
+    options.apply_settings(kubeconfig, None)
+    with session.open_session(options.state_dir(state), kubeconfig=kubeconfig) as opened:
         chosen = run_id or _latest(opened.api)
         opened.api.cancel(chosen)
         if opened.host is None:

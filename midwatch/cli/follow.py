@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import time
 from datetime import UTC, datetime
 
@@ -33,14 +34,22 @@ def follow(api: ApiClient, run: str, console: Console) -> RunView:
         Interrupted: the run was stopped by a Control-C and has ended.
         KeyboardInterrupt: the second Control-C; the run goes on when a host resumes it.
     """
-    view = api.view(run)
     try:
-        return _show(api, view, console)
-    except KeyboardInterrupt:
-        console.print(f"stopping run {run}; nodes in work are put back first. Again to leave at once.")
+        return _show(api, api.view(run), console)
+    except (KeyboardInterrupt, OSError):  # OSError: the terminal is gone, and the hang-up signal is on its way
+        console = _usable(console, f"stopping run {run}; nodes in work are put back first. Again to leave at once.")
     with contextlib.suppress(RefusedError):
         api.cancel(run)
     raise Interrupted(_show(api, api.view(run), console))
+
+
+def _usable(console: Console, message: str) -> Console:
+    """The console, once it has taken the message; one that says nothing where the terminal is gone."""
+    try:
+        console.print(message)
+    except OSError:
+        return Console(file=io.StringIO())
+    return console
 
 
 def _show(api: ApiClient, view: RunView, console: Console) -> RunView:

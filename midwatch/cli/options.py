@@ -45,6 +45,8 @@ RunId = Annotated[str | None, typer.Argument(metavar="[RUN]", help="A run; the l
 def state_dir(given: Path | None) -> Path:
     """The state directory: as given, else by the XDG convention."""
     if given is not None:
+        if not given.name:  # "" and "." are both the current folder
+            raise UsageError("no-state", "--state names no folder of its own")
         return given
     base = os.environ.get("XDG_STATE_HOME", "").strip()
     return (Path(base) if base else Path.home() / ".local" / "state") / "midwatch"
@@ -64,4 +66,10 @@ def apply_settings(kubeconfig: Path | None, policy: Path | None) -> None:
             continue
         if not path.is_file():
             raise UsageError(code, f"there is no file {path}")
-        os.environ[setting] = str(path.resolve())
+        os.environ[setting] = str(path.absolute())
+    for setting in (KUBECONFIG_SETTING, POLICY_SETTING):  # absolute: another process may have to find them, too
+        parts = [part for part in os.environ.get(setting, "").split(os.pathsep) if part]
+        if parts:
+            os.environ[setting] = os.pathsep.join(str(Path(part).absolute()) for part in parts)
+        else:
+            os.environ.pop(setting, None)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,24 +14,42 @@ import midwatch
 from midwatch.cli.client import ApiClient, RefusedError
 from midwatch.config import KUBECONFIG_SETTING, POLICY_SETTING, SCHEDULE_SETTING
 from midwatch.domain.errors import UsageError
-from midwatch.local import EmbeddedHost, running_host
+from midwatch.local import EmbeddedHost, HostInfo, running_host
 
 APP_DIR = Path(midwatch.__file__).resolve().parent.parent
 _TIMER_OFF = "AzureWebJobs.schedule.Disabled"
 _NEVER = "0 0 0 1 1 *"
+_SETTINGS = "settings.json"
+_LOOK_SECONDS = 30.0
+"""A host that only answers a `midwatch status` is gone long before."""
+_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The API, and the host when it is ours."""
+    """The API, and the host when it is ours. `kubeconfig` is whether the caller named one."""
 
     api: ApiClient
     host: EmbeddedHost | None
+    state: Path
+    kubeconfig: bool
 
     def begin_work(self) -> None:
-        """Let our host run orchestrations; one that we attached to does so already."""
-        if self.host is not None:
-            self.host.resume_work()
+        """Let our host run orchestrations; one that we attached to does so already.
+
+        What was left unfinished goes on with the kubeconfig that it began with.
+
+        Raises:
+            UsageError: `other-settings`, `KUBECONFIG` names another one, and no flag says that this is meant.
+        """
+        if self.host is None:
+            return
+        path = self.state / _SETTINGS
+        if not self.host.has_unfinished:
+            path.write_text(json.dumps({KUBECONFIG_SETTING: os.environ.get(KUBECONFIG_SETTING)}))
+        elif not self.kubeconfig and path.exists():
+            adopt(json.loads(path.read_text()), f"what was left unfinished in {self.state}", KUBECONFIG_SETTING)
+        self.host.resume_work()
 
     def refuse_unfinished(self) -> None:
         """Refuse while a run of an earlier process waits to be finished in this state directory.
@@ -44,29 +64,51 @@ class Session:
 
 
 @contextmanager
-def open_session(state: Path, *, flags: dict[str, Path | None]) -> Iterator[Session]:
+def open_session(state: Path, *, kubeconfig: Path | None) -> Iterator[Session]:
     """Attach to the host of this state directory, or start one here that does no work yet.
+
+    Attached, we go by the host's kubeconfig and policy.
 
     Args:
         state: the state directory.
-        flags: setting -> the file that the caller named for it, if any.
+        kubeconfig: the file that the caller named, if any.
 
     Raises:
-        UsageError: the host that runs there was started with another kubeconfig or policy than is asked for.
+        UsageError: the host that runs there was started with another kubeconfig or policy than are in force here.
     """
-    running = running_host(state)
+    running = _working_host(state)
     if running is not None:
-        for setting, wanted in flags.items():
-            theirs = running.extra.get(setting)
-            if wanted is not None and str(wanted.resolve()) != theirs:
-                text = f"the host at {running.url} runs with {setting}={theirs or '(unset)'}, not {wanted}"
-                raise UsageError("other-settings", text)
-        yield Session(ApiClient(running.url), None)
+        adopt(running.extra, f"the host at {running.url} runs", KUBECONFIG_SETTING, POLICY_SETTING)
+        yield Session(ApiClient(running.url), None, state, kubeconfig is not None)
         return
     disable_timer()
-    host = EmbeddedHost(APP_DIR, state, run_work=False, extra=settings_in_force())
-    with host:
-        yield Session(ApiClient(host.url), host)
+    with EmbeddedHost(APP_DIR, state, run_work=False, extra=settings_in_force()) as host:
+        yield Session(ApiClient(host.url), host, state, kubeconfig is not None)
+
+
+def _working_host(state: Path) -> HostInfo | None:
+    """The host of this state directory, None where there is none, or soon will be none."""
+    deadline = time.monotonic() + _LOOK_SECONDS
+    while True:
+        running = running_host(state)
+        if running is None or running.working or time.monotonic() > deadline:
+            return running
+        time.sleep(_POLL_SECONDS)
+
+
+def adopt(theirs: Mapping[str, object], who: str, *names: str) -> None:
+    """Go by the settings of another process where we have none of our own.
+
+    Raises:
+        UsageError: `other-settings`, we have other ones.
+    """
+    for name in names:
+        mine, other = os.environ.get(name), theirs.get(name)
+        if mine is None:
+            if isinstance(other, str):
+                os.environ[name] = other
+        elif mine != other:
+            raise UsageError("other-settings", f"{who} with {name}={other or '(unset)'}, not {mine}")
 
 
 def settings_in_force() -> dict[str, object]:

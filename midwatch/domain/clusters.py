@@ -13,10 +13,17 @@ from midwatch.domain.policy import Policy
 
 
 class ClusterRef(Message):
-    """One cluster, by the kubeconfig context that reaches it. `name` is what reports call it."""
+    """One cluster, by the kubeconfig context that reaches it.
+
+    Attributes:
+        name: what reports call it.
+        server: the URL that the context had when the run began. A kubeconfig in which it is another one by now leads
+            to another cluster, and nothing is done there. Empty: it was not known.
+    """
 
     name: str
     context: str
+    server: str = ""
     labels: dict[str, str] = Field(default_factory=dict)
 
 
@@ -59,3 +66,16 @@ def resolve(policy: Policy, wanted: Sequence[str], contexts: Sequence[str]) -> t
     return tuple(
         ClusterRef(name=name, context=name, labels=listed[name].labels if name in listed else {}) for name in names
     )
+
+
+def refuse_twins(clusters: Sequence[ClusterRef]) -> None:
+    """One cluster under two names would get two budgets.
+
+    Raises:
+        UsageError: `duplicate-cluster`, two of them have the same server.
+    """
+    seen: dict[str, str] = {}
+    for cluster in clusters:
+        if cluster.server and (other := seen.setdefault(cluster.server, cluster.name)) != cluster.name:
+            text = f"clusters {other!r} and {cluster.name!r} are one and the same: both lead to {cluster.server}"
+            raise UsageError("duplicate-cluster", text)

@@ -1,6 +1,7 @@
 """What proves that a node rebooted, is back, and needs no reboot any more.
 
-All comparisons are between times that the node itself wrote, so clocks that differ between machines do no harm.
+What came before and what after is told by times that the node itself wrote, so clocks that differ between machines do
+no harm; only whether a condition is stale is told by our own clock.
 Success needs all three: another boot ID, Ready with a newer heartbeat, and the need explicitly gone.
 """
 
@@ -22,6 +23,8 @@ class Before(Message):
     boot_id: str
     kernel_version: str
     heartbeat: datetime | None
+    conditions: tuple[str, ...] | None = None
+    """The types of the conditions that it had. None: not recorded."""
     unready_daemon_pods: tuple[str, ...] = ()
     """DaemonSets (`namespace/name`) that already had an unready pod here: they prove nothing afterwards."""
 
@@ -58,6 +61,8 @@ def need_is_gone(node: NodeView, needs: Iterable[Need], before: Before, now: dat
     for need in needs:
         view = need_of(node, (need,), now)
         condition = node.condition(need.condition)
+        if condition is None and before.conditions is not None and need.condition not in before.conditions:
+            continue  # the node never reported it, so it was not why it rebooted
         if condition is None or view.needed is Needed.UNKNOWN:
             return view.unknown
         if before.heartbeat is not None and (condition.heartbeat is None or condition.heartbeat <= before.heartbeat):

@@ -11,16 +11,16 @@ from midwatch.domain.runs import ClusterResult, NodeEnd
 from midwatch.domain.steps import Failure, Skipped
 
 
-def too_many_failed(outcomes: Sequence[NodeOutcome], tolerated: int) -> bool:
+def too_many_failed(ended: Sequence[NodeEnd], tolerated: int) -> bool:
     """Whether more nodes failed than the policy tolerates."""
-    return sum(outcome.failed for outcome in outcomes) > tolerated
+    return sum(end.failed for end in ended) > tolerated
 
 
-def cluster_outcome(outcomes: Sequence[NodeOutcome], *, halted: bool, cancelled: bool) -> ClusterOutcome:
+def cluster_outcome(ended: Sequence[NodeEnd], *, halted: bool, cancelled: bool) -> ClusterOutcome:
     """How a cluster ended.
 
     Args:
-        outcomes: of the nodes that were taken on or skipped.
+        ended: the nodes that were taken on or skipped.
         halted: whether starting was stopped early (failures, budget, lost lease).
         cancelled: whether the run was cancelled before all candidates were done.
     """
@@ -28,9 +28,9 @@ def cluster_outcome(outcomes: Sequence[NodeOutcome], *, halted: bool, cancelled:
         return ClusterOutcome.CANCELLED
     if halted:
         return ClusterOutcome.HALTED
-    if any(outcome.failed for outcome in outcomes):
+    if any(end.failed for end in ended):
         return ClusterOutcome.COMPLETED_WITH_FAILURES
-    if all(outcome in {NodeOutcome.SKIPPED, NodeOutcome.GONE} for outcome in outcomes):
+    if all(end.outcome in {NodeOutcome.SKIPPED, NodeOutcome.GONE} for end in ended):
         return ClusterOutcome.NOTHING_TO_DO
     return ClusterOutcome.COMPLETED
 
@@ -66,9 +66,9 @@ def cluster_report(
     known = {end.name for end in (*ended, *rest)}
     rest += [not_started(s, NodeOutcome.SKIPPED, s.reason) for s in skipped if s.name not in known]
     nodes = (*ended, *rest)
-    outcomes = [end.outcome for end in nodes]
+    any_cancelled = any(end.outcome is NodeOutcome.CANCELLED for end in nodes)
     halted = halt is not None and (bool(remaining) or halt.code == lease.LOST)
-    ending = cluster_outcome(outcomes, halted=halted, cancelled=cancelled and NodeOutcome.CANCELLED in outcomes)
+    ending = cluster_outcome(nodes, halted=halted, cancelled=cancelled and any_cancelled)
     return ClusterResult(outcome=ending, error=halt if halted else left, nodes=nodes)
 
 

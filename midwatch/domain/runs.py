@@ -51,6 +51,13 @@ class NodeEnd(Message):
     """Only for nodes that never got an instance of their own (skipped)."""
     started: bool = True
     """Whether it has an instance of its own."""
+    left: bool = False
+    """Whether something of ours is still on it, or may be: it fails, and uses up budget."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it counts against `failure.maxFailedNodes`."""
+        return self.outcome.failed or self.left
 
 
 class ClusterRequest(Message):
@@ -108,6 +115,7 @@ class NodeResult(Message):
 
     outcome: NodeOutcome
     reason: str | None = None
+    left: bool = False
     packages: tuple[str, ...] = ()
     kernel_before: str | None = None
     kernel_after: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from midwatch.domain import ids
 from midwatch.domain.base import Message
 from midwatch.domain.budget import Availability, Candidate
 from midwatch.domain.clusters import ClusterRef
@@ -29,6 +30,11 @@ class ClusterStep(Message):
 
     run: str
     cluster: ClusterRef
+
+    @property
+    def holder(self) -> str:
+        """Who holds the cluster's lease: this run, under this name of the cluster."""
+        return ids.cluster_instance(self.run, self.cluster.name)
 
 
 class LeaseHeld(Message):

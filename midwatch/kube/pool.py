@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from midwatch.domain.clusters import ClusterRef
+from midwatch.domain.errors import PermanentError
 from midwatch.kube.client import KubeClient, open_client
 from midwatch.kube.kubeconfig import Connection, Kubeconfig
 
@@ -38,13 +39,21 @@ class ClientPool:
         """The contexts of the kubeconfig. Raises UsageError."""
         return self._kubeconfig().contexts
 
+    def server(self, context: str) -> str:
+        """Where a context leads. Raises UsageError."""
+        return self._kubeconfig().connection(context).server
+
     async def client(self, cluster: ClusterRef) -> KubeClient:
         """The client of a cluster.
 
         Raises:
             UsageError: the kubeconfig cannot be read, or does not give usable credentials for the context.
+            PermanentError: `other-cluster`, the context leads elsewhere than when the run began.
         """
         connection = self._kubeconfig().connection(cluster.context)
+        if cluster.server and connection.server != cluster.server:
+            text = f"context {cluster.context!r} leads to {connection.server} now, and this began at {cluster.server}"
+            raise PermanentError("other-cluster", text)
         if self._lock is None:
             self._lock = asyncio.Lock()
         async with self._lock:

@@ -194,6 +194,12 @@ class Backend(WorkSource):
             instance = self._store.instances.get(instance_id)
             return query.state_of(instance, payloads=payloads) if instance is not None else None
 
+    @property
+    def has_unfinished(self) -> bool:
+        """Whether an instance has not ended."""
+        with self._store.lock:
+            return any(not instance.ended for instance in self._store.instances.values())
+
     def query(self, wanted: pb.InstanceQuery) -> pb.QueryInstancesResponse:
         """One page of instances, oldest first."""
         with self._store.lock:

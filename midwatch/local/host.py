@@ -75,6 +75,8 @@ class EmbeddedHost:
         self._bridge: Bridge | None = None
         self._timers: TimerRunner | None = None
         self._working = False
+        self._state: StateDirectory | None = None
+        self._started_at = datetime.now(UTC)
         self._url = ""
         self._rpc_address = ""
         self.failure: HostError | None = None
@@ -123,6 +125,7 @@ class EmbeddedHost:
         assert self._bridge is not None
         assert self._timers is not None
         self._working = True
+        self._publish()
         self._backend.resume_work()
         self._runtime.call(self._bridge.start())
         self._runtime.call(self._timers.start())
@@ -143,6 +146,12 @@ class EmbeddedHost:
                 signal.signal(signal.SIGTERM, previous)
         if self.failure is not None:
             raise self.failure
+
+    @property
+    def has_unfinished(self) -> bool:
+        """Whether an orchestration of this state has not ended."""
+        assert self._backend is not None
+        return self._backend.has_unfinished
 
     def history(self, instance_id: str) -> HistoryCounts:
         """What an instance cost so far.
@@ -192,10 +201,15 @@ class EmbeddedHost:
         self._cleanup.callback(lambda: runtime.call(http.stop()))
         self._url = runtime.call(http.start(self._port))
         invoker.serve_at(self._url)
+        self._state, self._started_at = state, datetime.now(UTC)
+        self._publish()
         if self._run_work:
             self.resume_work()
-        state.publish(self._url, datetime.now(UTC), self._extra)
         _log.info("serving %s at %s", self._app_dir, self._url)
+
+    def _publish(self) -> None:
+        assert self._state is not None
+        self._state.publish(self._url, self._started_at, self._extra, working=self._working)
 
     def _fail(self, error: HostError) -> None:
         """The state cannot be written: stop, from a thread that does not hold the backend's lock as our caller does."""

@@ -28,6 +28,7 @@ class HostInfo(BaseModel):
         pid: its process.
         url: where it serves HTTP, without a trailing slash.
         started_at: when, in UTC.
+        working: whether it runs orchestrations; otherwise it only answers, and not for long.
         extra: what its caller wanted to be known.
     """
 
@@ -36,6 +37,7 @@ class HostInfo(BaseModel):
     pid: int
     url: str
     started_at: datetime
+    working: bool = True
     extra: dict[str, object] = Field(default_factory=dict)
 
 
@@ -55,10 +57,11 @@ class StateDirectory:
 
         Raises:
             StateInUseError: `state-in-use`, another host holds it.
-            HostError: `state-unusable`, the directory cannot be made or written.
+            HostError: `state-unusable`, the directory cannot be made or written, or holds something else.
         """
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._refuse_foreign()
             self.path.chmod(0o700)
             lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -72,14 +75,19 @@ class StateDirectory:
         self._lock = lock
         (self.path / _INFO).unlink(missing_ok=True)
 
-    def publish(self, url: str, started_at: datetime, extra: Mapping[str, object]) -> None:
+    def publish(self, url: str, started_at: datetime, extra: Mapping[str, object], *, working: bool) -> None:
         """Write `host.json` (mode 0600), for `running_host`."""
-        info = HostInfo(pid=os.getpid(), url=url, started_at=started_at, extra=dict(extra))
+        info = HostInfo(pid=os.getpid(), url=url, started_at=started_at, working=working, extra=dict(extra))
         draft = self.path / f"{_INFO}.new"
         draft.unlink(missing_ok=True)
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(info.model_dump_json(by_alias=True))
         draft.replace(self.path / _INFO)
+
+    def _refuse_foreign(self) -> None:
+        """A folder with other things in it is a mistake: we would make it private, and write over its `host.json`."""
+        if not (self.path / _LOCK).exists() and any(self.path.iterdir()):
+            raise HostError("state-unusable", f"{self.path} is not empty, and no state directory of ours")
 
     def release(self) -> None:
         """Remove `host.json` and give the lock back. A second call does nothing."""
@@ -115,6 +123,8 @@ def _is_held(path: Path) -> bool:
         lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
+    except OSError as error:
+        raise HostError("state-unusable", f"state directory {path.parent}: {error.strerror or error}") from error
     try:
         return not _try_lock(lock, fcntl.LOCK_SH)
     finally:

@@ -25,7 +25,7 @@ from midwatch.domain.proof import (
     unready_daemon_sets,
 )
 from midwatch.domain.rollout import cluster_outcome, run_outcome, too_many_failed
-from midwatch.domain.runs import PollResult
+from midwatch.domain.runs import NodeEnd, PollResult
 from midwatch.domain.steps import Seen
 from midwatch.domain.verdicts import drain_end, failure_in, named, verify_end, wait_end
 from tests.unit.domain.domain_kit import DAEMON_SET, NOW, changed, condition, node, pod
@@ -83,6 +83,9 @@ def test_a_node_is_back_with_another_boot_and_a_newer_ready(seen: NodeView, befo
 
 
 KERNEL = condition("KernelDeadlock", "False")
+TIMELESS = Condition(type="RebootRequired", status="False")
+HAD_ONE = changed(BEFORE, conditions=("Ready", "RebootRequired"))
+HAD_BOTH = changed(BEFORE, conditions=("KernelDeadlock", "Ready", "RebootRequired"))
 NEEDS = (Need(), Need(condition="KernelDeadlock"))
 GONE: list[tuple[str, tuple[Condition, ...], Before, str | None]] = [
     ("False since the boot is gone", (condition(status="False", age=5), KERNEL), NO_CLOCK, None),
@@ -93,7 +96,9 @@ GONE: list[tuple[str, tuple[Condition, ...], Before, str | None]] = [
     ("a stale one is unknown", (condition(status="False", age=700), KERNEL), BEFORE, "stale"),
     ("a False from before is unconfirmed", (condition(status="False", age=31), KERNEL), BEFORE, "unconfirmed"),
     ("so is the node's last word from before", (condition(status="False", age=30), KERNEL), BEFORE, "unconfirmed"),
-    ("so is one without time", (Condition(type="RebootRequired", status="False"), KERNEL), BEFORE, "unconfirmed"),
+    ("one without time says nothing", (TIMELESS, KERNEL), BEFORE, "no-heartbeat"),
+    ("a missing one that it had is unknown", (condition(status="False", age=5),), HAD_BOTH, "no-condition"),
+    ("one that it never had is no need", (condition(status="False", age=5),), HAD_ONE, None),
     ("a True from before is unconfirmed, too", (condition(age=31), KERNEL), BEFORE, "unconfirmed"),
 ]  # fmt: skip
 
@@ -122,6 +127,10 @@ def test_a_daemon_set_with_an_unready_pod_is_named_once_and_others_are_not() -> 
     assert daemon_set_of(pod()) is None
 
 
+def ends(*outcomes: NodeOutcome) -> list[NodeEnd]:
+    return [NodeEnd(name=f"n{n}", outcome=outcome) for n, outcome in enumerate(outcomes)]
+
+
 FAILED = {N.STILL_REQUIRED, N.DRAIN_FAILED, N.REBOOT_FAILED, N.NOT_READY, N.TAKEN_OVER}
 
 
@@ -135,7 +144,13 @@ def test_just_the_failures_count_as_failed(outcome: NodeOutcome) -> None:
 )
 def test_more_failures_than_tolerated_are_too_many(failed: int, tolerated: int, too_many: bool) -> None:
     outcomes = [N.DRAIN_FAILED] * failed + [N.SKIPPED, N.GONE, N.CANCELLED, N.REBOOTED]
-    assert too_many_failed(outcomes, tolerated) is too_many
+    assert too_many_failed(ends(*outcomes), tolerated) is too_many
+
+
+def test_a_node_on_which_something_was_left_has_failed() -> None:
+    left = NodeEnd(name="n1", outcome=N.REBOOTED, left=True)
+    assert too_many_failed([left], 0)
+    assert cluster_outcome([left], halted=False, cancelled=False) is C.COMPLETED_WITH_FAILURES
 
 
 CLUSTERS: list[tuple[str, list[NodeOutcome], bool, bool, ClusterOutcome]] = [
@@ -156,7 +171,7 @@ CLUSTERS: list[tuple[str, list[NodeOutcome], bool, bool, ClusterOutcome]] = [
 def test_a_cluster_ends_as_its_nodes_did(
     outcomes: list[NodeOutcome], halted: bool, cancelled: bool, ending: ClusterOutcome
 ) -> None:
-    assert cluster_outcome(outcomes, halted=halted, cancelled=cancelled) is ending
+    assert cluster_outcome(ends(*outcomes), halted=halted, cancelled=cancelled) is ending
 
 
 RUNS: list[tuple[list[ClusterOutcome], RunOutcome]] = [
@@ -226,7 +241,7 @@ ENDS: list[tuple[str, str, PollResult, tuple[str, str] | None]] = [
     ("gone while away", "wait", PollResult(seen=Seen(outcome=N.GONE, reason="gone: x")), ("gone", "gone")),
     ("the reboot was ignored", "wait", PollResult(seen=Seen(boot_id="boot-1"), timed_out=True),
      ("reboot-failed", "same-boot")),
-    ("it could never be read", "wait", PollResult(seen=Seen(), timed_out=True), ("reboot-failed", "same-boot")),
+    ("it could never be read", "wait", PollResult(seen=Seen(), timed_out=True), ("not-ready", "not-ready")),
     ("it went down", "wait", PollResult(seen=Seen(boot_id="boot-1", down=True), timed_out=True), ("not-ready",
      "not-ready")),
     ("it booted and is not Ready", "wait", PollResult(seen=Seen(boot_id="boot-2"), timed_out=True),

@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from midwatch.domain.nodes import STALE_AFTER, Claim, Condition, Needed, Verdict, judge, need_of
+from midwatch.domain.phases import NodePhase
 from midwatch.domain.policy import Need, NeedStatus, NodePolicy
 from tests.unit.domain.domain_kit import NEEDED, NOW, READY, NodeFields, changed, condition, node
 
@@ -15,7 +16,10 @@ POLICY = NodePolicy()
 REBOOT, KERNEL = Need(), Need(condition="KernelDeadlock")
 PATIENT = Need.model_validate({"for": "10m"})
 CALM = Need(condition="Healthy", status=NeedStatus.FALSE)
-DEAD, DEAD_OVER_HUMAN = (Claim(run="dead", boot_id="boot-1", was_unschedulable=was) for was in (False, True))
+DEAD, DEAD_OVER_HUMAN = (
+    Claim(run="dead", boot_id="boot-1", was_unschedulable=was, phase=NodePhase.DRAIN) for was in (False, True)
+)
+DEAD_AT_ITS_CLAIM = Claim(run="dead", boot_id="boot-1", was_unschedulable=False, phase=NodePhase.CLAIM)
 NOT_READY = condition("Ready", "Unknown")
 STALE = STALE_AFTER.total_seconds()
 
@@ -30,9 +34,9 @@ NEEDS: list[tuple[str, tuple[Condition, ...], tuple[Need, ...], Needed, str | No
     ("a second later it is stale", (condition(age=STALE + 1),), (REBOOT,), Needed.UNKNOWN, "stale"),
     ("a stale False is unknown", (condition(status="False", age=STALE + 1),), (REBOOT,), Needed.UNKNOWN, "stale"),
     ("a heartbeat of a clock ahead of ours counts", (condition(age=-90),), (REBOOT,), Needed.TRUE, None),
-    ("a condition that has no heartbeat counts", (Condition(type="RebootRequired", status="True"),), (REBOOT,),
-     Needed.TRUE,
-     None),
+    ("a condition that has no heartbeat is unknown", (Condition(type="RebootRequired", status="True"),), (REBOOT,),
+     Needed.UNKNOWN,
+     "no-heartbeat"),
     ("a need may be a False", (condition("Healthy", "False"),), (CALM,), Needed.TRUE, None),
     ("then a True is none", (condition("Healthy"),), (CALM,), Needed.FALSE, None),
     ("any one need is enough", (condition(status="False"), condition("KernelDeadlock")), (REBOOT, KERNEL), Needed.TRUE,
@@ -72,9 +76,11 @@ VERDICTS: list[tuple[str, NodeFields, NodePolicy, Verdict, str | None]] = [
      "too-recent"),
     ("a need that has held exactly long enough does not", {"conditions": (READY, condition(held=600))},
      NodePolicy(needs=(PATIENT,)), Verdict.CANDIDATE, None),
-    ("a need since an unknown time is too young", {"conditions": (READY, Condition(type="RebootRequired",
-     status="True"))},
+    ("a need since an unknown time is too young", {"conditions": (READY, changed(condition(), since=None))},
      NodePolicy(needs=(PATIENT,)), Verdict.SKIPPED, "too-recent"),
+    ("a node that does not say which boot it is", {"boot_id": ""}, POLICY, Verdict.SKIPPED, "no-boot-id"),
+    ("a node that somebody cordoned right after a dead run's claim", {**CORDONED, "claim": DEAD_AT_ITS_CLAIM}, POLICY,
+     Verdict.SKIPPED, "cordoned"),
     ("another need that asks for no time is enough", {"conditions": (READY, condition(held=1),
      condition("KernelDeadlock"))},
      NodePolicy(needs=(PATIENT, KERNEL)), Verdict.CANDIDATE, None),

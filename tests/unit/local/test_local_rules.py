@@ -89,7 +89,7 @@ def test_a_constraint_that_is_not_known_is_an_error() -> None:
 def test_a_state_directory_has_one_holder_and_a_stale_note_is_no_host(tmp_path: Path) -> None:
     first = StateDirectory(tmp_path)
     first.acquire()
-    first.publish("http://127.0.0.1:1", datetime.now(UTC), {"a": 1})
+    first.publish("http://127.0.0.1:1", datetime.now(UTC), {"a": 1}, working=True)
     info = running_host(tmp_path)
     assert info is not None
     assert (info.pid, info.extra) == (os.getpid(), {"a": 1})

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from itertools import pairwise
 
+from midwatch.domain import lease
+from midwatch.domain.eviction import CONDITION, Waiting
 from midwatch.domain.outcomes import ClusterOutcome, NodeOutcome
 from midwatch.domain.steps import Claimed, Failure, Seen, Skipped
 from tests.unit.orchestrators.cluster_kit import (
@@ -44,7 +46,7 @@ def test_a_cluster_whose_lease_another_run_holds_is_busy_and_untouched(stage: St
     stage.on("acquire_lease", always(LOST))
     result = patch(stage)
     assert result.outcome is ClusterOutcome.BUSY
-    assert result.error == Failure(code="busy", message=f"run {LOST.holder} holds the lease of this cluster")
+    assert result.error == Failure(code="busy", message=f"{LOST.holder} holds the lease of this cluster")
     assert stage.names == ["acquire_lease"]
 
 
@@ -103,9 +105,16 @@ def test_what_a_dead_run_left_is_put_back_in_its_name(stage: Stage) -> None:
     assert (outcomes(result)["n5"], reasons(result)["n5"]) == ("skipped", "released")
 
 
+def test_a_node_that_was_put_back_and_still_asks_is_patched(stage: Stage) -> None:
+    left = surveyed("n5").model_copy(update={"abandoned": (LEFT_CLAIMED,)})
+    stage.on("survey_cluster", in_turn(left, surveyed("n5")))
+    assert outcomes(patch(stage)) == {"n5": "rebooted"}
+    assert [call.payload["claimedBy"] for call in stage.of("release_node")] == ["dead", RUN]
+
+
 def test_what_cannot_be_put_back_is_told_and_the_rest_goes_on(stage: Stage) -> None:
     stage.on("survey_cluster", always(surveyed("n1").model_copy(update={"abandoned": (LEFT_CLAIMED,)})))
-    stage.fail("release_node", "forbidden", "n5")
+    stage.fail("release_node", "invalid", "n5")
     result = patch(stage)
     assert (outcomes(result), reasons(result)["n5"]) == ({"n5": "skipped", "n1": "rebooted"}, "abandoned")
 
@@ -113,7 +122,7 @@ def test_what_cannot_be_put_back_is_told_and_the_rest_goes_on(stage: Stage) -> N
 def test_forty_five_nodes_continue_as_new_and_every_result_is_kept(stage: Stage) -> None:
     names = tuple(f"n{i:02}" for i in range(45))
     stage.on("survey_cluster", always(surveyed(*names)))
-    stage.fail("cordon_node", "forbidden", "n03", "n21", "n44")
+    stage.fail("cordon_node", "invalid", "n03", "n21", "n44")
     result = patch(stage, GOES_ON)
     failed = {"n03", "n21", "n44"}
     assert outcomes(result) == {name: "drain-failed" if name in failed else "rebooted" for name in names}
@@ -127,7 +136,7 @@ def test_forty_five_nodes_continue_as_new_and_every_result_is_kept(stage: Stage)
 def test_failures_before_and_after_a_continue_as_new_are_counted_together(stage: Stage) -> None:
     names = tuple(f"n{i:02}" for i in range(30))
     stage.on("survey_cluster", always(surveyed(*names)))
-    stage.fail("cordon_node", "forbidden", "n03", "n21")
+    stage.fail("cordon_node", "invalid", "n03", "n21")
     result = patch(stage)
     assert result.outcome is ClusterOutcome.HALTED
     assert claimed(stage) == list(names[:22])
@@ -146,8 +155,14 @@ def test_a_lease_is_renewed_while_nodes_are_in_work(stage: Stage) -> None:
     stage.on("look_for_boot", always(NOT_BACK))
     patch(stage, policy(reboot={"timeout": "15m"}))
     times = [call.at for call in stage.of("acquire_lease")]
-    assert len(times) >= 10
-    assert all(b - a < timedelta(seconds=100) for a, b in pairwise(times))
+    assert len(times) >= 5
+    assert all(b - a < lease.RENEW_EVERY + timedelta(seconds=10) for a, b in pairwise(times))
+
+
+def test_a_long_step_keeps_the_history_of_its_cluster_short(stage: Stage) -> None:
+    stage.on("look_for_boot", always(NOT_BACK))
+    patch(stage, policy(reboot={"timeout": "2h"}))
+    assert stage.backend.history(INSTANCE).current_events < 2000 / 6  # a step lasts 12 h at the most
 
 
 def test_a_node_whose_need_went_away_meanwhile_is_not_mentioned(stage: Stage) -> None:
@@ -156,7 +171,8 @@ def test_a_node_whose_need_went_away_meanwhile_is_not_mentioned(stage: Stage) ->
 
 
 def test_a_node_that_was_patched_is_not_patched_again_though_it_still_asks(stage: Stage) -> None:
-    stage.on("look_for_proof", always(Seen(done=False)))
+    asks = Waiting(kind=CONDITION, namespace=None, name="n1", because="still-set: RebootRequired is True")
+    stage.on("look_for_proof", always(Seen(left=(asks,))))
     assert outcomes(patch(stage, GOES_ON)) == {"n1": "still-required"}
     assert claimed(stage) == ["n1"]
 

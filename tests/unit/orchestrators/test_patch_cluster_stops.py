@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from midwatch.domain import ids
+from midwatch.domain import ids, lease
 from midwatch.domain.base import Message
 from midwatch.domain.outcomes import ClusterOutcome, NodeOutcome
-from midwatch.domain.steps import Failure, Released, Seen
+from midwatch.domain.steps import Checked, Failure, Released, Seen
 from tests.unit.orchestrators.cluster_kit import GOES_ON, HELD, INSTANCE, LOST, claimed, outcomes, patch, reasons
 from tests.unit.orchestrators.orchestration_kit import (
     BACK,
@@ -35,9 +35,9 @@ def test_a_cluster_that_does_not_answer_is_unreachable_after_three_tries(stage: 
 
 
 def test_a_cluster_that_cannot_be_surveyed_gives_its_lease_back(stage: Stage) -> None:
-    stage.fail("survey_cluster", "forbidden")
+    stage.fail("survey_cluster", "invalid")
     result = patch(stage)
-    assert (result.outcome, result.error and result.error.code) == (ClusterOutcome.UNREACHABLE, "forbidden")
+    assert (result.outcome, result.error and result.error.code) == (ClusterOutcome.UNREACHABLE, "invalid")
     assert stage.names == ["acquire_lease", "survey_cluster", "release_lease"]
 
 
@@ -151,14 +151,41 @@ def test_a_lost_lease_stops_the_nodes_and_is_no_cancel(stage: Stage) -> None:
     assert (result.outcome, result.error and result.error.code) == (ClusterOutcome.HALTED, "lease-lost")
     assert outcomes(result) == {"n1": "cancelled", "n2": "skipped"}
     assert stage.of("release_node", "n1")[-1].payload["outcome"] == "cancelled"
-    assert stage.calls[-1].at - stage.calls[0].at < timedelta(minutes=5)
+    assert stage.calls[-1].at - stage.calls[0].at < 2 * lease.RENEW_EVERY + timedelta(minutes=1)
+
+
+def test_a_node_that_finds_the_lease_lost_before_the_renewal_does_halts_the_cluster(stage: Stage) -> None:
+    stage.on("survey_cluster", always(surveyed("n1", "n2")))
+    stage.on("recheck_node", always(Checked(outcome=NodeOutcome.CANCELLED, reason="lease-lost: x")))
+    result = patch(stage)
+    assert (result.outcome, result.error and result.error.code) == (ClusterOutcome.HALTED, "lease-lost")
+    assert outcomes(result) == {"n1": "cancelled", "n2": "skipped"}
+
+
+def test_a_cluster_that_cannot_be_surveyed_after_a_continue_as_new_reports_every_node(stage: Stage) -> None:
+    names = tuple(f"n{i:02}" for i in range(30))
+    found = surveyed(*names)
+    gone = Failure(code="invalid", message="no")
+    stage.on("survey_cluster", lambda _: gone if len(stage.of("claim_node")) >= 20 else found)
+    result = patch(stage)
+    assert (result.outcome, result.error and result.error.code) == (ClusterOutcome.HALTED, "invalid")
+    assert sorted(outcomes(result)) == list(names)
+    assert stage.names[-1] == "release_lease"
+
+
+def test_a_node_on_which_something_was_left_uses_up_the_budget(stage: Stage) -> None:
+    stage.on("survey_cluster", always(surveyed("n1", "n2")))
+    stage.on("release_node", always(Released(left=("the reboot pod",))))
+    result = patch(stage, policy(failure={"maxFailedNodes": 5}, reboot={"timeout": "2m"}))
+    assert (result.outcome, result.error and result.error.code) == (ClusterOutcome.HALTED, "budget")
+    assert outcomes(result) == {"n1": "rebooted", "n2": "skipped"}
 
 
 def test_an_outage_of_the_renewal_stops_nothing(stage: Stage) -> None:
-    stage.on("acquire_lease", in_turn(HELD, *[RuntimeError("no route to host")] * 7, HELD))
-    stage.on("look_for_boot", lambda _: BACK if len(stage.of("look_for_boot")) > 20 else NOT_BACK)
+    stage.on("acquire_lease", in_turn(HELD, *[RuntimeError("no route to host")] * 5, HELD))
+    stage.on("look_for_boot", lambda _: BACK if len(stage.of("acquire_lease")) > 7 else NOT_BACK)
     assert patch(stage).outcome is ClusterOutcome.COMPLETED
-    assert len(stage.of("acquire_lease")) > 8
+    assert len(stage.of("acquire_lease")) == 1 + 5 + 2
 
 
 def test_a_cluster_that_cannot_be_surveyed_again_stops_starting(stage: Stage) -> None:

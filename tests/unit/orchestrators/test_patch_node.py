@@ -10,7 +10,7 @@ import pytest
 from midwatch.domain.base import Message
 from midwatch.domain.outcomes import ClusterOutcome, NodeOutcome
 from midwatch.domain.runs import ClusterEnd
-from midwatch.domain.steps import Checked, Claimed, Released, Seen
+from midwatch.domain.steps import Checked, Claimed, Failure, Released, Seen
 from tests.unit.orchestrators.node_kit import CHAIN, INSTANCE, patch, released
 from tests.unit.orchestrators.orchestration_kit import BACK, BEFORE, NOT_BACK, RUN, Call, Stage, always, in_turn, policy
 
@@ -97,11 +97,23 @@ STEPS = [
 def test_a_step_that_is_refused_for_good_puts_the_node_back(
     stage: Stage, activity: str, outcome: NodeOutcome, phase: str
 ) -> None:
-    stage.fail(activity, "forbidden")
+    stage.fail(activity, "invalid")
     result = patch(stage)
     assert (result.outcome, result.reason) == (outcome, f"{phase}: it cannot be done")
     assert stage.names == [*CHAIN[: CHAIN.index(activity) + 1], "release_node"]
     assert released(stage)[0] == outcome
+
+
+def test_a_refusal_that_may_pass_is_tried_again_for_half_a_minute(stage: Stage) -> None:
+    forbidden = Failure(code="forbidden", message="the roles are not known yet")
+    stage.on("cordon_node", in_turn(forbidden, forbidden, Checked()))
+    assert patch(stage).outcome is NodeOutcome.REBOOTED
+    assert len(stage.of("cordon_node")) == 3
+
+
+def test_a_reboot_whose_answer_was_lost_is_decided_by_the_node(stage: Stage) -> None:
+    stage.on("reboot_node", in_turn(RuntimeError("connection reset")))
+    assert patch(stage).outcome is NodeOutcome.REBOOTED
 
 
 def test_a_step_that_keeps_failing_puts_the_node_back_after_its_tries(stage: Stage) -> None:
@@ -163,4 +175,4 @@ def test_a_release_is_tried_for_twenty_minutes_before_it_is_given_up(stage: Stag
         "not-evictable: x; left: possibly cordoned and annotated, the release failed (connection refused)"
     )
     times = [call.at for call in stage.of("release_node")]
-    assert (len(times), times[-1] - times[0] >= timedelta(minutes=19)) == (25, True)
+    assert (len(times), times[-1] - times[0] >= timedelta(minutes=19)) == (24, True)
