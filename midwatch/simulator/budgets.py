@@ -10,11 +10,8 @@ from midwatch.simulator.documents import (
     JsonObject,
     JsonValue,
     controller_of,
-    is_deleting,
-    is_true,
     labels_of,
     moment,
-    name_of,
     number,
     part,
     put,
@@ -96,7 +93,7 @@ class Budgets:
             return
         pods = self._pods(budget)
         disrupted = self._still_disrupted(budget, pods)
-        healthy = sum(_counts(pod.doc, disrupted) for pod in pods)
+        healthy = sum(pod.ready and not pod.deleting and pod.key[1] not in disrupted for pod in pods)
         desired, expected = self._wanted(budget.doc, pods)
         allowed = max(0, healthy - desired) if expected else 0
         listed: dict[str, JsonValue] = {**disrupted}
@@ -116,11 +113,11 @@ class Budgets:
 
     def _still_disrupted(self, budget: Record, pods: list[Record]) -> dict[str, str]:
         """The evictions that were allowed and are not seen yet; looked at again when the first is forgotten."""
-        by_name = {name_of(pod.doc): pod.doc for pod in pods}
+        there = {pod.key[1] for pod in pods if not pod.deleting}
         now, kept = self._world.now(), {}
         for name, when in strings(budget.doc, "status", "disruptedPods").items():
             since = moment(when)
-            if name in by_name and not is_deleting(by_name[name]) and since and now < since + _FORGOTTEN_AFTER:
+            if name in there and since and now < since + _FORGOTTEN_AFTER:
                 kept[name] = when
         if kept:
             self._world.agenda.after(_FORGOTTEN_AFTER.total_seconds(), lambda: self._forget(budget.key, kept))
@@ -164,21 +161,16 @@ def _share(limit: JsonValue, whole: int) -> int:
     return int(limit) if isinstance(limit, int | str) else 0
 
 
-def _counts(pod: JsonObject, disrupted: dict[str, str]) -> bool:
-    return not is_deleting(pod) and name_of(pod) not in disrupted and is_true(pod, "Ready")
-
-
 def _matters(change: Change) -> bool:
     """Whether a pod's change may change a count."""
     old = change.before
     if old is None or change.type is ChangeType.DELETED:
         return True
-    new = change.record
-    return _facts(old.doc) != _facts(new.doc)
+    return _facts(old) != _facts(change.record)
 
 
-def _facts(pod: JsonObject) -> tuple[object, ...]:
-    return is_true(pod, "Ready"), is_deleting(pod), part(pod, "metadata").get("labels"), controller_of(pod)
+def _facts(pod: Record) -> tuple[object, ...]:
+    return pod.ready, pod.deleting, part(pod.doc, "metadata").get("labels"), controller_of(pod.doc)
 
 
 def _allowed_condition(budget: JsonObject, now: str) -> JsonObject:

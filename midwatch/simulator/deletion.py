@@ -107,7 +107,7 @@ class Deletions:
         namespace, name = change.record.key
         space = name if change.resource is NAMESPACES else namespace if change.type is ChangeType.DELETED else ""
         found = self._store.get(NAMESPACES, "", space) if space else None
-        if found is not None and is_deleting(found.doc):
+        if found is not None and found.deleting:
             self._emptying.mark(space)
 
     def _empty(self, namespace: str) -> None:
@@ -119,7 +119,7 @@ class Deletions:
             record for resource in RESOURCES if resource.namespaced for record in self._store.list(resource, namespace)
         ]
         for record in left:
-            if not is_deleting(record.doc):
+            if not record.deleting:
                 self.delete(record.resource, record.key, DeleteOptions())
         if not left:
             self._store.remove(space)
@@ -127,7 +127,7 @@ class Deletions:
     def _collect(self, uid: str) -> None:
         """The garbage collector: what was owned by an object that is gone goes, too."""
         for record in self._store.owned_by(uid):
-            if not is_deleting(record.doc):
+            if not record.deleting:
                 self.delete(record.resource, record.key, DeleteOptions())
 
 

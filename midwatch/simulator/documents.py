@@ -31,7 +31,11 @@ def value(doc: JsonObject, *path: str) -> JsonValue:
 
 def text(doc: JsonObject, *path: str) -> str:
     """The string at a path; empty where there is none."""
-    found = value(doc, *path)
+    found: JsonValue = doc
+    for step in path:
+        if not isinstance(found, dict):
+            return ""
+        found = found.get(step)
     return found if isinstance(found, str) else ""
 
 

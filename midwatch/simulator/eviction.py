@@ -7,7 +7,6 @@ from midwatch.simulator.deletion import DeleteOptions, Deletions, read_options
 from midwatch.simulator.documents import (
     JsonObject,
     is_deleting,
-    is_true,
     name_of,
     number,
     part,
@@ -61,7 +60,7 @@ class Evictions:
         if len(found) > 1:
             raise Refusal(500, "", _TWO_BUDGETS)
         for budget in found:
-            if is_true(pod.doc, "Ready") or not _lets_unready_go(budget.doc):
+            if pod.ready or not _lets_unready_go(budget.doc):
                 self._spend(budget, pod, options)
 
     def _spend(self, budget: Record, pod: Record, options: DeleteOptions) -> None:

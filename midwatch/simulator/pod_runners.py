@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from midwatch.simulator import pod_status
-from midwatch.simulator.documents import JsonObject, is_deleting, number, text, uid_of
+from midwatch.simulator.documents import JsonObject, number, text, uid_of
 from midwatch.simulator.host_commands import Effect, effect_of
 from midwatch.simulator.machines import Machine
 from midwatch.simulator.registry import Registry
@@ -39,7 +39,7 @@ class PodRunners:
         """Start the pods of a machine again after a boot, as their restart policies say; end those that are to end."""
         for pod in self._store.pods_on(machine.name):
             phase = text(pod.doc, "status", "phase")
-            if is_deleting(pod.doc):
+            if pod.deleting:
                 self._end(pod, machine)
             elif phase == "Running" and text(pod.doc, "spec", "restartPolicy") == "Never":
                 self._put(pod_status.finished(pod.doc, self._world.now(), pod_status.DIED_WITH_MACHINE))
@@ -56,8 +56,8 @@ class PodRunners:
         if machine is None or not machine.up:
             return
         bound_before = before is not None and text(before.doc, "spec", "nodeName") != ""
-        if is_deleting(pod.doc):
-            if before is None or not is_deleting(before.doc) or _grace(before.doc) > _grace(pod.doc):
+        if pod.deleting:
+            if before is None or not before.deleting or _grace(before.doc) > _grace(pod.doc):
                 self._end(pod, machine)
         elif not bound_before and text(pod.doc, "status", "phase") == "Pending":
             self._begin(pod, machine, restarted=False)
@@ -69,7 +69,7 @@ class PodRunners:
         self._later(pod, machine, self._world.timings.pod_start, lambda now: self._start(now, machine, count))
 
     def _start(self, pod: Record, machine: Machine, restart_count: int) -> None:
-        if is_deleting(pod.doc):
+        if pod.deleting:
             return
         now, doc = self._world.now(), pod.doc
         if pod_status.note(doc, pod_status.BAD_IMAGE) is not None:
@@ -107,7 +107,7 @@ class PodRunners:
         self._store.remove(pod)
 
     def _put_finished(self, pod: Record, exit_code: int) -> None:
-        if not is_deleting(pod.doc):
+        if not pod.deleting:
             self._put(pod_status.finished(pod.doc, self._world.now(), exit_code))
 
     def _put(self, doc: JsonObject) -> None:

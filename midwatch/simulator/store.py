@@ -7,7 +7,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from midwatch.simulator.documents import JsonObject, labels_of, name_of, namespace_of, objects, text
+from midwatch.simulator.documents import (
+    JsonObject,
+    is_deleting,
+    is_true,
+    labels_of,
+    name_of,
+    namespace_of,
+    objects,
+    text,
+)
 from midwatch.simulator.resources import PODS, Resource
 
 type Key = tuple[str, str]
@@ -24,14 +33,23 @@ def serialise(doc: JsonObject) -> bytes:
 class Record:
     """One version of an object. Neither it nor its document is changed once it is here."""
 
-    __slots__ = ("_raw", "doc", "key", "resource", "revision")
+    __slots__ = ("_raw", "_ready", "deleting", "doc", "key", "resource", "revision")
 
     def __init__(self, resource: Resource, doc: JsonObject, revision: int) -> None:
         self.resource = resource
         self.doc = doc
         self.key: Key = (namespace_of(doc), name_of(doc))
         self.revision = revision
+        self.deleting = is_deleting(doc)
         self._raw: bytes | None = None
+        self._ready: bool | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has the condition Ready; looked up once."""
+        if self._ready is None:
+            self._ready = is_true(self.doc, "Ready")
+        return self._ready
 
     @property
     def raw(self) -> bytes:

@@ -10,7 +10,7 @@ from midwatch.simulator.controllers.daemons import daemon_pod
 from midwatch.simulator.controllers.replicas import pod_of, replica_set_of
 from midwatch.simulator.controllers.scheduler import takes
 from midwatch.simulator.defaults import pod_spec
-from midwatch.simulator.documents import JsonObject, is_true, name_of, part, put
+from midwatch.simulator.documents import JsonObject, name_of, part, put
 from midwatch.simulator.registry import Registry
 from midwatch.simulator.resources import BUDGETS, DAEMON_SETS, DEPLOYMENTS, NAMESPACES, NODES, PODS, REPLICA_SETS
 from midwatch.simulator.store import Record
@@ -76,7 +76,7 @@ class WorkloadMaker:
             ValueError: no node takes them.
         """
         self.namespace(workload.namespace)
-        nodes = [record for record in self._store.list(NODES) if is_true(record.doc, "Ready")]
+        nodes = [record for record in self._store.list(NODES) if record.ready]
         head: JsonObject = {"metadata": {"name": workload.app, "namespace": workload.namespace}}
         spec: JsonObject = {"selector": {"matchLabels": {"app": workload.app}}, "template": workload.template}
         if workload.daemon:

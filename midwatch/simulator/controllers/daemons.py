@@ -10,8 +10,6 @@ from midwatch.simulator.documents import (
     JsonObject,
     JsonValue,
     controller_of,
-    is_deleting,
-    is_true,
     name_of,
     number,
     objects,
@@ -71,7 +69,7 @@ class Daemons:
     def _place(self, place: tuple[Key, str]) -> None:
         key, name = place
         owner, node = self._store.get(DAEMON_SETS, *key), self._store.get(NODES, "", name)
-        if owner is None or node is None or is_deleting(owner.doc):
+        if owner is None or node is None or owner.deleting:
             return
         body = daemon_pod(owner.doc, name)
         if takes(node.doc, put(body, pod_spec(part(body, "spec")), "spec")) and not self._pods(owner, name):
@@ -86,8 +84,8 @@ class Daemons:
         owner = self._store.get(DAEMON_SETS, *key)
         if owner is None:
             return
-        pods = [r.doc for r in self._store.owned_by(uid_of(owner.doc)) if r.resource is PODS and not is_deleting(r.doc)]
-        ready = sum(is_true(pod, "Ready") for pod in pods)
+        pods = [r for r in self._store.owned_by(uid_of(owner.doc)) if r.resource is PODS and not r.deleting]
+        ready = sum(pod.ready for pod in pods)
         status: JsonObject = {
             "observedGeneration": number(owner.doc, "metadata", "generation"),
             "desiredNumberScheduled": len(pods),

@@ -10,8 +10,6 @@ from midwatch.simulator.documents import (
     JsonObject,
     JsonValue,
     condition,
-    is_deleting,
-    is_true,
     name_of,
     objects,
     part,
@@ -62,7 +60,7 @@ class NodeLifecycle:
         kept = [t for t in before if t.get("key") not in _OURS]
         taints: list[JsonValue] = [*kept, *(known.get((t["key"], t["effect"]), t) for t in wanted)]
         self._store.put(NODES, put(node.doc, taints or None, "spec", "taints"))
-        if not is_true(node.doc, "Ready"):
+        if not node.ready:
             self._mark_pods(name)
         for taint in wanted:
             if taint["effect"] == "NoExecute" and (taint["key"], taint["effect"]) not in known:
@@ -70,7 +68,7 @@ class NodeLifecycle:
 
     def _mark_pods(self, name: str) -> None:
         for pod in self._store.pods_on(name):
-            if is_true(pod.doc, "Ready"):
+            if pod.ready:
                 self._store.put(PODS, pod_status.not_ready(pod.doc, self._world.now()))
 
     def _evict_later(self, node: Record, taint: JsonObject) -> None:
@@ -89,7 +87,7 @@ class NodeLifecycle:
             lasting: list[JsonValue] = [
                 t for t in objects(pod.doc, "spec", "tolerations") if "tolerationSeconds" not in t
             ]
-            if not is_deleting(pod.doc) and not tolerates({"spec": {"tolerations": lasting}}, taint):
+            if not pod.deleting and not tolerates({"spec": {"tolerations": lasting}}, taint):
                 self._deletions.delete(PODS, pod.key, DeleteOptions())
 
     def _collect(self, name: str) -> None:

@@ -10,8 +10,6 @@ from midwatch.simulator.deletion import DeleteOptions, Deletions, owner_referenc
 from midwatch.simulator.documents import (
     JsonObject,
     controller_of,
-    is_deleting,
-    is_true,
     name_of,
     number,
     part,
@@ -88,7 +86,7 @@ class Replicas:
         resource, key = place
         found = self._store.get(resource, *key)
         space = self._store.get(NAMESPACES, "", key[0])
-        if found is None or is_deleting(found.doc) or space is None or is_deleting(space.doc):
+        if found is None or found.deleting or space is None or space.deleting:
             return
         if resource is DEPLOYMENTS:
             self._deployment(found)
@@ -135,7 +133,7 @@ class Replicas:
             if pod is None:
                 body = put(pod_of(owner.doc, f"{name}-{ordinal}"), f"{name}-{ordinal}", "spec", "hostname")
                 self._registry.create(PODS, namespace, body)
-            if pod is None or not is_true(pod.doc, "Ready"):
+            if pod is None or not pod.ready:
                 break
         for pod in self._active(owner):
             if int(pod.key[1].rpartition("-")[2]) >= wanted:
@@ -146,14 +144,12 @@ class Replicas:
         return [
             record
             for record in self._store.owned_by(uid_of(owner.doc))
-            if record.resource is PODS
-            and not is_deleting(record.doc)
-            and text(record.doc, "status", "phase") not in _FINISHED
+            if record.resource is PODS and not record.deleting and text(record.doc, "status", "phase") not in _FINISHED
         ]
 
     def _count(self, owner: Record) -> None:
         pods = self._active(owner)
-        self._status(owner, len(pods), sum(is_true(pod.doc, "Ready") for pod in pods), {})
+        self._status(owner, len(pods), sum(pod.ready for pod in pods), {})
 
     def _status(self, owner: Record, total: int, ready: int, more: JsonObject) -> None:
         owner = self._store.get(owner.resource, *owner.key) or owner
@@ -170,4 +166,4 @@ class Replicas:
 
 def _first_to_go(pod: Record) -> tuple[bool, bool, str]:
     """Pods without a node first, then those that are not Ready."""
-    return bool(text(pod.doc, "spec", "nodeName")), is_true(pod.doc, "Ready"), pod.key[1]
+    return bool(text(pod.doc, "spec", "nodeName")), pod.ready, pod.key[1]

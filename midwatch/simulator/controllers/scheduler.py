@@ -10,7 +10,6 @@ from midwatch.simulator.documents import (
     JsonObject,
     controller_of,
     is_deleting,
-    is_true,
     labels_of,
     name_of,
     objects,
@@ -75,7 +74,7 @@ class Scheduler:
     def _take_node(self, change: Change) -> None:
         node = change.record.doc
         name, gone = name_of(node), change.type is ChangeType.DELETED
-        is_open = not gone and is_true(node, "Ready") and takes(node, {})
+        is_open = not gone and change.record.ready and takes(node, {})
         if is_open and name not in self._places:
             self._places[name] = len(self._open)
             self._open.append(name)
@@ -120,6 +119,8 @@ class Scheduler:
 
     def _fits(self, name: str, pod: JsonObject) -> bool:
         node = self._store.get(NODES, "", name)
-        if node is None or not is_true(node.doc, "Ready") or self._store.pod_count_on(name) >= _MOST_PODS:
+        if node is None or not node.ready or node.deleting or self._store.pod_count_on(name) >= _MOST_PODS:
             return False
-        return takes(node.doc, pod) and part(node.doc, "metadata").get("deletionTimestamp") is None
+        if name in self._places and not part(pod, "spec").get("nodeSelector"):
+            return True
+        return takes(node.doc, pod)
