@@ -16,6 +16,7 @@ from midwatch.simulator.controllers.daemons import Daemons
 from midwatch.simulator.controllers.node_lifecycle import NodeLifecycle
 from midwatch.simulator.controllers.replicas import Replicas
 from midwatch.simulator.controllers.scheduler import Scheduler
+from midwatch.simulator.controllers.service_accounts import ServiceAccounts
 from midwatch.simulator.deletion import Deletions
 from midwatch.simulator.eviction import Evictions
 from midwatch.simulator.faults import Faults
@@ -58,6 +59,7 @@ class Plane:
         Replicas(self.registry, self.deletions)
         Daemons(self.registry)
         NodeLifecycle(self.registry, self.deletions)
+        ServiceAccounts(self.registry)
         self.workloads = WorkloadMaker(self.registry)
         self.access = Access(name)
         self.faults = Faults(dice)

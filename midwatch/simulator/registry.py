@@ -27,7 +27,7 @@ from midwatch.simulator.refusals import (
     modified,
     not_found,
 )
-from midwatch.simulator.resources import NAMESPACES, PODS, Resource
+from midwatch.simulator.resources import EVENTS, NAMESPACES, PODS, Resource
 from midwatch.simulator.store import Record
 from midwatch.simulator.world import World
 
@@ -93,6 +93,9 @@ class Registry:
         self._check_name(resource, str(metadata["name"]))
         for field in (*_SYSTEM, "resourceVersion", "managedFields", "selfLink"):
             metadata.pop(field, None)
+        if resource is EVENTS and (text(body, "involvedObject", "namespace") or "default") != namespace:
+            why = "does not match involvedObject.namespace"
+            raise invalid(resource, name, Cause("FieldValueInvalid", why, "involvedObject.namespace"))
         if resource.namespaced:
             metadata["namespace"] = namespace
         metadata["uid"] = self.world.new_uid()
