@@ -210,8 +210,9 @@ class Real(Backend):
         self.cluster.machines[node].require_reboot(["linux-image"])
 
     def compact(self) -> None:
-        """Through etcd."""
+        """Through etcd, and by a new start of the API server, which remembers more than etcd does."""
         self.cluster.plane.compact()
+        self.cluster.plane.restart_apiserver()
 
     def close(self) -> None:
         """Empty it."""

@@ -105,9 +105,12 @@ def test_a_version_that_is_too_old_has_expired(backend: Backend, leases: str) ->
 def test_bookmarks_say_how_far_a_watch_has_come(backend: Backend, leases: str) -> None:
     version = _version(backend, leases)
     backend.api.create(leases, _lease("a"))
-    events = _watch(backend, leases, version, allowWatchBookmarks="true", timeoutSeconds="3")
-    assert [e["type"] for e in events][:2] == ["ADDED", "BOOKMARK"]
-    mark = events[1]["object"]
+    query = {"resourceVersion": version, "allowWatchBookmarks": "true", "timeoutSeconds": "5"}
+    events = backend.api.watch(leases, **query)
+    assert next(events)["type"] == "ADDED"
+    event = next(events)
+    assert event["type"] == "BOOKMARK"
+    mark = event["object"]
     assert isinstance(mark, dict)
     assert (mark["kind"], mark["apiVersion"]) == ("Lease", "coordination.k8s.io/v1")
     meta = mark["metadata"]
