@@ -25,15 +25,11 @@ _SLICE_SECONDS = 0.002
 
 @dataclass(order=True, slots=True)
 class Entry:
-    """One thing that is due. `cancel` takes it back."""
+    """One thing that is due; without an action it was taken back."""
 
     due: float
     number: int
     action: Action | None = field(compare=False)
-
-    def cancel(self) -> None:
-        """It will not happen."""
-        self.action = None
 
 
 class Agenda:
@@ -66,6 +62,11 @@ class Agenda:
         heapq.heappush(self._heap, entry)
         self._arm()
         return entry
+
+    def cancel(self, entry: Entry) -> None:
+        """It will not happen."""
+        entry.action = None
+        self._arm()
 
     def stop(self) -> None:
         """Nothing happens any more."""
@@ -149,3 +150,27 @@ class Dirty[K]:
     def _take(self, key: K) -> None:
         self._waiting.discard(key)
         self._look(key)
+
+
+class Timers[K]:
+    """At most one thing per key that is due later; a new one takes the old one's place."""
+
+    def __init__(self, agenda: Agenda) -> None:
+        self._agenda = agenda
+        self._entries: dict[K, Entry] = {}
+
+    def set(self, key: K, seconds: float, action: Action) -> None:
+        """Have something happen in so many simulated seconds, instead of what was to happen for this key."""
+        self.cancel(key)
+
+        def act() -> None:
+            self._entries.pop(key, None)
+            action()
+
+        self._entries[key] = self._agenda.after(seconds, act)
+
+    def cancel(self, key: K) -> None:
+        """Nothing happens for this key."""
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._agenda.cancel(entry)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import timedelta
 
-from midwatch.simulator.agenda import Dirty
+from midwatch.simulator.agenda import Dirty, Timers
 from midwatch.simulator.documents import (
     JsonObject,
     JsonValue,
@@ -40,6 +40,7 @@ class Budgets:
         self._by_label: dict[tuple[str, str, str], set[Key]] = {}
         self._broad: dict[str, set[Key]] = {}
         self._dirty: Dirty[Key] = Dirty(world.agenda, world.timings.controller, self._reconcile)
+        self._forgetting: Timers[Key] = Timers(world.agenda)
         self._store.observe(self._take)
 
     def covering(self, pod: JsonObject) -> list[Record]:
@@ -90,6 +91,7 @@ class Budgets:
     def _reconcile(self, key: Key) -> None:
         budget = self._store.get(BUDGETS, *key)
         if budget is None:
+            self._forgetting.cancel(key)
             return
         pods = self._pods(budget)
         disrupted = self._still_disrupted(budget, pods)
@@ -120,7 +122,9 @@ class Budgets:
             if name in there and since and now < since + _FORGOTTEN_AFTER:
                 kept[name] = when
         if kept:
-            self._world.agenda.after(_FORGOTTEN_AFTER.total_seconds(), lambda: self._forget(budget.key, kept))
+            self._forgetting.set(budget.key, _FORGOTTEN_AFTER.total_seconds(), lambda: self._forget(budget.key, kept))
+        else:
+            self._forgetting.cancel(budget.key)
         return kept
 
     def _forget(self, key: Key, names: dict[str, str]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from midwatch.simulator import node_status
-from midwatch.simulator.agenda import Action
+from midwatch.simulator import node_events, node_status
+from midwatch.simulator.agenda import Action, Timers
 from midwatch.simulator.deletion import DeleteOptions, Deletions
 from midwatch.simulator.documents import JsonObject
 from midwatch.simulator.machines import Behaviour, Machine, NodeSpec
@@ -31,6 +31,7 @@ class Kubelets:
         self._world = registry.world
         self._deletions = deletions
         self.machines: dict[str, Machine] = {}
+        self._silence: Timers[str] = Timers(self._world.agenda)
         self._pods = PodRunners(registry, self.machines, self.tell_reboot)
 
     def add(self, spec: NodeSpec, behaviour: Behaviour) -> Machine:
@@ -91,8 +92,9 @@ class Kubelets:
         machine.life += 1
         if clean:
             self._write(machine, node_status.leaving_status)
+            self._say(machine, "Normal", "NodeNotReady", f"Node {machine.name} status is now: NodeNotReady")
         else:
-            self._later(machine, self._world.timings.node_grace, lambda: self._fall_silent(machine))
+            self._silence.set(machine.name, self._world.timings.node_grace, lambda: self._fall_silent(machine))
         if machine.behaviour.deleted_while_down:
             if self._world.store.get(NODES, "", machine.name) is not None:
                 self._deletions.delete(NODES, ("", machine.name), DeleteOptions())
@@ -103,6 +105,7 @@ class Kubelets:
         self._write(machine, lambda node, _, now: node_status.silent_status(node, now))
 
     def _come_up(self, machine: Machine) -> None:
+        self._silence.cancel(machine.name)
         machine.up = True
         machine.life += 1
         machine.boots += 1
@@ -110,6 +113,8 @@ class Kubelets:
         if not machine.behaviour.keeps_sentinel:
             machine.packages = None
         self._write(machine, node_status.ready_status)
+        self._say(machine, "Warning", "Rebooted", f"Node {machine.name} has been rebooted, boot id: {machine.boot_id}")
+        self._say(machine, "Normal", "NodeReady", f"Node {machine.name} status is now: NodeReady")
         self._pods.machine_up(machine)
         self._later(machine, self._world.timings.detector, lambda: self._detect(machine, timedelta(0)))
 
@@ -118,6 +123,11 @@ class Kubelets:
         node = self._world.store.get(NODES, "", machine.name)
         if node is not None and age:
             self._world.store.put(NODES, node_status.aged_need(node.doc, self._world.now() - age))
+
+    def _say(self, machine: Machine, kind: str, reason: str, message: str) -> None:
+        node = self._world.store.get(NODES, "", machine.name)
+        if node is not None:
+            node_events.record(self._registry, node.doc, kind, reason, message)
 
     def _write(self, machine: Machine, write: Write) -> None:
         """Change the node. Its heartbeats grow with every write after a boot, however quick that was."""

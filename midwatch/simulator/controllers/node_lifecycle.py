@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from midwatch.simulator import pod_status
-from midwatch.simulator.agenda import Dirty
+from midwatch.simulator.agenda import Dirty, Timers
 from midwatch.simulator.controllers.scheduler import tolerates
 from midwatch.simulator.deletion import DeleteOptions, Deletions
 from midwatch.simulator.documents import (
@@ -16,12 +18,11 @@ from midwatch.simulator.documents import (
     put,
     stamp,
     text,
-    uid_of,
     value,
 )
 from midwatch.simulator.registry import Registry
 from midwatch.simulator.resources import NODES, PODS
-from midwatch.simulator.store import Change, ChangeType, Record
+from midwatch.simulator.store import Change, ChangeType
 
 _UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 _NOT_READY = "node.kubernetes.io/not-ready"
@@ -39,6 +40,7 @@ class NodeLifecycle:
         self._store = registry.store
         self._deletions = deletions
         self._dirty: Dirty[str] = Dirty(self._world.agenda, self._world.timings.controller, self._reconcile)
+        self._evictions: Timers[tuple[str, str]] = Timers(self._world.agenda)
         self._store.observe(self._take)
 
     def _take(self, change: Change) -> None:
@@ -46,6 +48,7 @@ class NodeLifecycle:
             return
         name = name_of(change.record.doc)
         if change.type is ChangeType.DELETED:
+            self._plan_evictions(name, {}, set())
             self._world.agenda.after(_QUARANTINE_SECONDS, lambda: self._collect(name))
         else:
             self._dirty.mark(name)
@@ -56,30 +59,29 @@ class NodeLifecycle:
             return
         before = objects(node.doc, "spec", "taints")
         wanted = _taints(node.doc, stamp(self._world.now()))
-        known = {(t.get("key"), t.get("effect")): t for t in before}
+        known: dict[tuple[JsonValue, JsonValue], JsonObject] = {(t.get("key"), t.get("effect")): t for t in before}
         kept = [t for t in before if t.get("key") not in _OURS]
         taints: list[JsonValue] = [*kept, *(known.get((t["key"], t["effect"]), t) for t in wanted)]
         self._store.put(NODES, put(node.doc, taints or None, "spec", "taints"))
         if not node.ready:
             self._mark_pods(name)
-        for taint in wanted:
-            if taint["effect"] == "NoExecute" and (taint["key"], taint["effect"]) not in known:
-                self._evict_later(node, taint)
+        self._plan_evictions(name, {str(t["key"]): t for t in wanted if t["effect"] == "NoExecute"}, set(known))
 
     def _mark_pods(self, name: str) -> None:
         for pod in self._store.pods_on(name):
             if pod.ready:
                 self._store.put(PODS, pod_status.not_ready(pod.doc, self._world.now()))
 
-    def _evict_later(self, node: Record, taint: JsonObject) -> None:
-        name, uid = name_of(node.doc), uid_of(node.doc)
-
-        def due() -> None:
-            now = self._store.get(NODES, "", name)
-            if now is not None and uid_of(now.doc) == uid and taint in objects(now.doc, "spec", "taints"):
-                self._evict(name, taint)
-
-        self._world.agenda.after(self._world.timings.toleration, due)
+    def _plan_evictions(
+        self, name: str, taints: dict[str, JsonObject], known: set[tuple[JsonValue, JsonValue]]
+    ) -> None:
+        """After the default toleration the pods go; when the taint goes first, they stay."""
+        for key in (_NOT_READY, _UNREACHABLE):
+            taint = taints.get(key)
+            if taint is None:
+                self._evictions.cancel((name, key))
+            elif (key, "NoExecute") not in known:
+                self._evictions.set((name, key), self._world.timings.toleration, partial(self._evict, name, taint))
 
     def _evict(self, name: str, taint: JsonObject) -> None:
         """Taint eviction asks no PodDisruptionBudget. Who tolerates the taint without an end stays."""
