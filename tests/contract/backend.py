@@ -155,8 +155,8 @@ class Simulated(Backend):
     notes = "simulator.midwatch.dev/"
 
     def __init__(self) -> None:
-        self._fleet = SimulatedFleet(scale=_SCALE, timings=Timings())
-        [self.cluster] = self._fleet.create("contract", nodes=_NODES, behaviour=Behaviour(boot_seconds=10))
+        self._fleet = SimulatedFleet(scale=_SCALE, timings=Timings(pod_start=0.3, pod_stop=0.3))
+        [self.cluster] = self._fleet.create("contract", nodes=_NODES, behaviour=Behaviour(boot_seconds=6))
         self._ca = background.scratch("simulated") / "ca.crt"
         self._ca.write_text(self.cluster.ca)
         self.cluster.restrict("nobody", ())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import pytest
 
 from tests.contract.backend import Backend
@@ -28,10 +30,10 @@ def _brief(event: JsonObject) -> tuple[str, str]:
     return str(event["type"]), str(meta.get("name", ""))
 
 
-def _watch(backend: Backend, path: str, version: str, **query: str) -> list[JsonObject]:
-    """All events of a watch of one second."""
-    query = {"timeoutSeconds": "1", "resourceVersion": version, **query}
-    return list(backend.api.watch(path, **query))
+def _watch(backend: Backend, path: str, version: str, count: int | None = None, **query: str) -> list[JsonObject]:
+    """The first events of a watch; without a count all of one second."""
+    query = {"timeoutSeconds": "1" if count is None else "10", "resourceVersion": version, **query}
+    return list(islice(backend.api.watch(path, **query), count))
 
 
 def _lease(name: str, **labels: str) -> JsonObject:
@@ -44,7 +46,7 @@ def test_a_watch_goes_on_where_a_list_ended(backend: Backend, leases: str) -> No
     backend.api.create(leases, _lease("new"))
     backend.api.patch(f"{leases}/new", {"spec": {"holderIdentity": "me"}}, MERGE_PATCH)
     backend.api.delete(f"{leases}/old")
-    events = _watch(backend, leases, version)
+    events = _watch(backend, leases, version, 3)
     assert [_brief(e) for e in events] == [("ADDED", "new"), ("MODIFIED", "new"), ("DELETED", "old")]
     versions = [int(str(e["object"]["metadata"]["resourceVersion"])) for e in events]  # type: ignore[index,call-overload]  # JSON
     assert versions == sorted(set(versions))
@@ -54,8 +56,8 @@ def test_a_watch_goes_on_where_a_list_ended(backend: Backend, leases: str) -> No
 def test_a_watch_from_nowhere_begins_with_what_is_there(backend: Backend, leases: str) -> None:
     for name in ("a", "b"):
         backend.api.create(leases, _lease(name))
-    assert sorted(_brief(e) for e in _watch(backend, leases, "")) == [("ADDED", "a"), ("ADDED", "b")]
-    assert sorted(_brief(e) for e in _watch(backend, leases, "0")) == [("ADDED", "a"), ("ADDED", "b")]
+    assert sorted(_brief(e) for e in _watch(backend, leases, "", 2)) == [("ADDED", "a"), ("ADDED", "b")]
+    assert sorted(_brief(e) for e in _watch(backend, leases, "0", 2)) == [("ADDED", "a"), ("ADDED", "b")]
 
 
 def test_who_enters_a_selection_is_added_and_who_leaves_it_deleted(backend: Backend, leases: str) -> None:
@@ -65,7 +67,7 @@ def test_who_enters_a_selection_is_added_and_who_leaves_it_deleted(backend: Back
     backend.api.patch(f"{leases}/b", {"metadata": {"labels": {"tier": "web"}}}, MERGE_PATCH)
     backend.api.patch(f"{leases}/a", {"metadata": {"labels": {"tier": None}}}, MERGE_PATCH)
     backend.api.patch(f"{leases}/a", {"spec": {"holderIdentity": "me"}}, MERGE_PATCH)
-    events = _watch(backend, leases, version, labelSelector="tier=web")
+    events = _watch(backend, leases, version, 2, labelSelector="tier=web")
     assert [_brief(e) for e in events] == [("ADDED", "b"), ("DELETED", "a")]
 
 
@@ -73,7 +75,7 @@ def test_a_watch_of_one_name_shows_no_other(backend: Backend, leases: str) -> No
     version = _version(backend, leases)
     for name in ("a", "b"):
         backend.api.create(leases, _lease(name))
-    events = _watch(backend, leases, version, fieldSelector="metadata.name=b")
+    events = _watch(backend, leases, version, 1, fieldSelector="metadata.name=b")
     assert [_brief(e) for e in events] == [("ADDED", "b")]
 
 
@@ -96,7 +98,7 @@ def test_a_watch_of_a_nodes_pods_sees_them_go(backend: Backend, space: str) -> N
 def test_a_version_that_is_too_old_has_expired(backend: Backend, leases: str) -> None:
     backend.compact()
     for path in (leases, "/api/v1/nodes", "/api/v1/pods"):
-        [event] = _watch(backend, path, "1")
+        [event] = _watch(backend, path, "1", 1)
         status = event["object"]
         assert isinstance(status, dict)
         assert (event["type"], status["code"], status["reason"]) == ("ERROR", 410, "Expired")

@@ -142,16 +142,18 @@ def test_what_an_observer_raises_is_not_lost(cluster: SimulatedCluster) -> None:
 
 
 def _story(seed: int) -> list[tuple[str, str, str]]:
-    """All changes of a cluster that patches itself."""
+    """All changes of a cluster; each step waits for the end of the one before."""
     with SimulatedFleet(seed=seed, scale=0) as fleet:
         [cluster] = fleet.create("blue", nodes=4)
+        cluster.quiesce()
         story: list[tuple[str, str, str]] = []
         cluster.observe(lambda c: story.append((c.type, c.resource.plural, c.record.key[1])))
         cluster.deploy(Workload("shop", replicas=8, max_unavailable=1), Workload("agent", daemon=True))
-        cluster.behave("blue-2", returns=False)
-        cluster.power_off("blue-2")
-        cluster.power_off("blue-1")
         cluster.quiesce()
+        cluster.behave("blue-2", returns=False)
+        for node in ("blue-2", "blue-1"):
+            cluster.power_off(node)
+            cluster.quiesce()
         fleet.check()
         return story
 
