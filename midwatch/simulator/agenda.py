@@ -14,7 +14,7 @@ import heapq
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 type Action = Callable[[], None]
 type OnFailure = Callable[[Exception], None]
@@ -23,13 +23,12 @@ _SLICE_SECONDS = 0.002
 """How long actions run at a stretch before requests get their turn."""
 
 
-@dataclass(order=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Entry:
     """One thing that is due; without an action it was taken back."""
 
     due: float
-    number: int
-    action: Action | None = field(compare=False)
+    action: Action | None
 
 
 class Agenda:
@@ -40,7 +39,7 @@ class Agenda:
             raise ValueError(f"a time scale is 0 or more, not {scale}")
         self.scale = scale
         self._on_failure = on_failure
-        self._heap: list[Entry] = []
+        self._heap: list[tuple[float, int, Entry]] = []
         self._numbers = itertools.count()
         self._began = time.monotonic()
         self._reached = 0.0
@@ -58,8 +57,8 @@ class Agenda:
 
     def after(self, seconds: float, action: Action) -> Entry:
         """Have something happen in so many simulated seconds."""
-        entry = Entry(self.elapsed + seconds, next(self._numbers), action)
-        heapq.heappush(self._heap, entry)
+        entry = Entry(self.elapsed + seconds, action)
+        heapq.heappush(self._heap, (entry.due, next(self._numbers), entry))
         self._arm()
         return entry
 
@@ -85,7 +84,7 @@ class Agenda:
 
     def _drop_cancelled(self) -> bool:
         """Whether anything is left."""
-        while self._heap and self._heap[0].action is None:
+        while self._heap and self._heap[0][2].action is None:
             heapq.heappop(self._heap)
         return bool(self._heap)
 
@@ -96,7 +95,7 @@ class Agenda:
         if not self._drop_cancelled():
             self._tell_idle()
             return
-        due = self._heap[0].due
+        due = self._heap[0][0]
         if self._timer is not None:
             if self._timer_due <= due:
                 return
@@ -109,8 +108,8 @@ class Agenda:
     def _run(self) -> None:
         self._timer = None
         until = time.monotonic() + _SLICE_SECONDS
-        while self._drop_cancelled() and (self.scale == 0 or self._heap[0].due <= self.elapsed):
-            entry = heapq.heappop(self._heap)
+        while self._drop_cancelled() and (self.scale == 0 or self._heap[0][0] <= self.elapsed):
+            _, _, entry = heapq.heappop(self._heap)
             self._reached = max(self._reached, entry.due)
             action, entry.action = entry.action, None
             if action is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from datetime import timedelta
 
 from midwatch.simulator.agenda import Dirty, Timers
@@ -10,7 +11,6 @@ from midwatch.simulator.documents import (
     JsonObject,
     JsonValue,
     controller_of,
-    labels_of,
     moment,
     number,
     part,
@@ -22,13 +22,22 @@ from midwatch.simulator.documents import (
     with_conditions,
 )
 from midwatch.simulator.resources import BUDGETS, PODS, of_kind
-from midwatch.simulator.selectors import read_labels
+from midwatch.simulator.selectors import LabelTest, read_labels
 from midwatch.simulator.store import Change, ChangeType, Key, Record
 from midwatch.simulator.world import World
 
 _FORGOTTEN_AFTER = timedelta(minutes=2)
 """An eviction that was allowed and did not happen counts against the budget for so long."""
 _CONDITION = "DisruptionAllowed"
+
+
+@dataclass(frozen=True, slots=True)
+class _Selector:
+    """What a budget's specification selects; `label` is one that all of it carry, None where there is none."""
+
+    spec: JsonObject
+    test: LabelTest
+    label: tuple[str, str] | None
 
 
 class Budgets:
@@ -40,17 +49,18 @@ class Budgets:
         self._by_label: dict[tuple[str, str, str], set[Key]] = {}
         self._broad: dict[str, set[Key]] = {}
         self._dirty: Dirty[Key] = Dirty(world.agenda, world.timings.controller, self._reconcile)
+        self._selectors: dict[Key, _Selector] = {}
         self._forgetting: Timers[Key] = Timers(world.agenda)
         self._store.observe(self._take)
 
-    def covering(self, pod: JsonObject) -> list[Record]:
+    def covering(self, pod: Record) -> list[Record]:
         """The budgets that cover a pod, by name."""
-        namespace, labels = text(pod, "metadata", "namespace"), labels_of(pod)
+        namespace, labels = pod.key[0], pod.labels
         keys = set(self._broad.get(namespace, ()))
         for label in labels.items():
             keys |= self._by_label.get((namespace, *label), set())
         found = [record for key in sorted(keys) if (record := self._store.get(BUDGETS, *key)) is not None]
-        return [record for record in found if read_labels(value(record.doc, "spec", "selector"))(labels)]
+        return [record for record in found if self._selector(record).test(labels)]
 
     # -- the controller -----------------------------------------------------------------------------------------------
 
@@ -59,10 +69,13 @@ class Budgets:
             self._index(change)
         elif change.resource is PODS and _matters(change):
             for version in (change.before, change.record):
-                for budget in self.covering(version.doc) if version is not None else ():
+                for budget in self.covering(version) if version is not None else ():
                     self._dirty.mark(budget.key)
 
     def _index(self, change: Change) -> None:
+        old = change.before if change.type is ChangeType.MODIFIED else None
+        if old is not None and _asked(old.doc) == _asked(change.record.doc):
+            return
         for version in (change.before, change.record):
             if version is not None:
                 self._place(version).discard(version.key)
@@ -73,20 +86,27 @@ class Budgets:
     def _place(self, budget: Record) -> set[Key]:
         """Where it is found: under one of the labels that it asks for, or among those that ask for none."""
         namespace, _ = budget.key
-        wanted = strings(budget.doc, "spec", "selector", "matchLabels")
-        if wanted:
-            return self._by_label.setdefault((namespace, *min(wanted.items())), set())
+        label = self._selector(budget).label
+        if label is not None:
+            return self._by_label.setdefault((namespace, *label), set())
         return self._broad.setdefault(namespace, set())
 
     def _pods(self, budget: Record) -> list[Record]:
         namespace, _ = budget.key
-        selector = value(budget.doc, "spec", "selector")
-        test = read_labels(selector)
-        wanted = strings(budget.doc, "spec", "selector", "matchLabels")
-        near = (
-            self._store.pods_labelled(namespace, *min(wanted.items())) if wanted else self._store.list(PODS, namespace)
-        )
-        return [record for record in near if test(labels_of(record.doc))]
+        selector = self._selector(budget)
+        label = selector.label
+        near = self._store.pods_labelled(namespace, *label) if label else self._store.list(PODS, namespace)
+        return [record for record in near if selector.test(record.labels)]
+
+    def _selector(self, budget: Record) -> _Selector:
+        """What a budget selects, read once per specification."""
+        spec = part(budget.doc, "spec")
+        known = self._selectors.get(budget.key)
+        if known is None or known.spec is not spec:
+            wanted = strings(spec, "selector", "matchLabels")
+            label = min(wanted.items()) if wanted else None
+            known = self._selectors[budget.key] = _Selector(spec, read_labels(spec.get("selector")), label)
+        return known
 
     def _reconcile(self, key: Key) -> None:
         budget = self._store.get(BUDGETS, *key)
@@ -156,6 +176,11 @@ class Budgets:
         resource = of_kind(text(owner, "apiVersion"), text(owner, "kind"))
         found = self._store.get(resource, pod.key[0], text(owner, "name")) if resource is not None else None
         return number(found.doc, "spec", "replicas") if found is not None else 0
+
+
+def _asked(budget: JsonObject) -> tuple[JsonValue, JsonValue]:
+    """What the controller has to look at anew when it changes: not the counts, which are its own."""
+    return budget.get("spec"), value(budget, "status", "disruptedPods")
 
 
 def _share(limit: JsonValue, whole: int) -> int:

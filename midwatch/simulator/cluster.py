@@ -119,12 +119,7 @@ class SimulatedCluster:
 
     def deploy(self, *workloads: Workload) -> None:
         """Write workloads with their PDBs; the pods run already. A namespace that is missing is created."""
-
-        def make() -> None:
-            for workload in workloads:
-                self._plane.workloads.make(workload)
-
-        self._loop.call(make)
+        self._loop.call(lambda: self._plane.workloads.make(workloads))
 
     def create_namespace(self, name: str) -> None:
         """Create a namespace, unless it is there."""

@@ -133,7 +133,7 @@ def controller_of(doc: JsonObject) -> JsonObject:
 
 def stamp(when: datetime) -> str:
     """A time as the API has it: whole seconds."""
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{when.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
 def moment(said: str) -> datetime | None:

@@ -56,7 +56,7 @@ class Evictions:
             raise namespace_ends(PODS, namespace, name)
 
     def _ask_budget(self, pod: Record, options: DeleteOptions) -> None:
-        found = self._budgets.covering(pod.doc)
+        found = self._budgets.covering(pod)
         if len(found) > 1:
             raise Refusal(500, "", _TWO_BUDGETS)
         for budget in found:

@@ -33,7 +33,7 @@ def serialise(doc: JsonObject) -> bytes:
 class Record:
     """One version of an object. Neither it nor its document is changed once it is here."""
 
-    __slots__ = ("_raw", "_ready", "deleting", "doc", "key", "resource", "revision")
+    __slots__ = ("_labels", "_raw", "_ready", "deleting", "doc", "key", "resource", "revision")
 
     def __init__(self, resource: Resource, doc: JsonObject, revision: int) -> None:
         self.resource = resource
@@ -43,6 +43,14 @@ class Record:
         self.deleting = is_deleting(doc)
         self._raw: bytes | None = None
         self._ready: bool | None = None
+        self._labels: dict[str, str] | None = None
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels; not to be changed."""
+        if self._labels is None:
+            self._labels = labels_of(self.doc)
+        return self._labels
 
     @property
     def ready(self) -> bool:
@@ -196,7 +204,7 @@ def _owners(record: Record) -> list[str]:
 
 def _labels(record: Record) -> list[tuple[str, str, str]]:
     namespace, _ = record.key
-    return [(namespace, key, value) for key, value in labels_of(record.doc).items()]
+    return [(namespace, key, value) for key, value in record.labels.items()]
 
 
 def _drop[A, B](index: dict[A, dict[B, Record]], outer: A, inner: B) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from midwatch.simulator import pod_status
@@ -69,20 +70,25 @@ class WorkloadMaker:
         if self._store.get(NAMESPACES, "", name) is None:
             self._registry.create(NAMESPACES, "", {"metadata": {"name": name}})
 
-    def make(self, workload: Workload) -> None:
-        """Write a workload with its PDB; its pods run and are Ready, evenly over the nodes that take them.
+    def make(self, workloads: Sequence[Workload]) -> None:
+        """Write workloads with their PDBs; the pods run and are Ready, evenly over the nodes that take them.
 
         Raises:
             ValueError: no node takes them.
         """
-        self.namespace(workload.namespace)
         nodes = [record for record in self._store.list(NODES) if record.ready]
+        names = [record.key[1] for record in nodes if takes(record.doc, {})]
+        for workload in workloads:
+            self._make(workload, nodes, names)
+
+    def _make(self, workload: Workload, nodes: list[Record], names: list[str]) -> None:
+        self.namespace(workload.namespace)
         head: JsonObject = {"metadata": {"name": workload.app, "namespace": workload.namespace}}
         spec: JsonObject = {"selector": {"matchLabels": {"app": workload.app}}, "template": workload.template}
         if workload.daemon:
             self._daemons(workload, {**head, "spec": spec}, nodes)
         else:
-            self._replicas(workload, {**head, "spec": {**spec, "replicas": workload.replicas}}, nodes)
+            self._replicas(workload, {**head, "spec": {**spec, "replicas": workload.replicas}}, names)
         if workload.min_available is not None or workload.max_unavailable is not None:
             self._budget(workload, head)
 
@@ -93,13 +99,12 @@ class WorkloadMaker:
             if takes(node.doc, put(pod, pod_spec(part(pod, "spec")), "spec")):
                 self._run(workload.namespace, pod, name_of(node.doc))
 
-    def _replicas(self, workload: Workload, body: JsonObject, nodes: list[Record]) -> None:
+    def _replicas(self, workload: Workload, body: JsonObject, names: list[str]) -> None:
+        if not names:
+            raise ValueError(f"no node takes the pods of {workload.app}")
         deployment = self._registry.create(DEPLOYMENTS, workload.namespace, body)
         owner = self._registry.create(REPLICA_SETS, workload.namespace, replica_set_of(deployment.doc))
         pod = pod_of(owner.doc, None)
-        names = [name_of(node.doc) for node in nodes if takes(node.doc, pod)]
-        if not names:
-            raise ValueError(f"no node takes the pods of {workload.app}")
         for _ in range(workload.replicas):
             self._turn += 1
             self._run(workload.namespace, pod, names[self._turn % len(names)])

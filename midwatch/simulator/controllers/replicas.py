@@ -73,7 +73,7 @@ class Replicas:
         self._store.observe(self._take)
 
     def _take(self, change: Change) -> None:
-        if change.resource in _SERVED:
+        if change.resource in _SERVED and not _only_status(change):
             self._dirty.mark((change.resource, change.record.key))
         if change.resource in {PODS, REPLICA_SETS}:
             owner = controller_of(change.record.doc)
@@ -120,9 +120,10 @@ class Replicas:
         wanted = number(owner.doc, "spec", "replicas")
         for _ in range(wanted - len(pods)):
             self._registry.create(PODS, owner.key[0], pod_of(owner.doc, None))
-        for pod in sorted(pods, key=_first_to_go)[: max(0, len(pods) - wanted)]:
-            self._deletions.delete(PODS, pod.key, DeleteOptions())
-        self._count(owner)
+        if len(pods) > wanted:
+            for pod in sorted(pods, key=_first_to_go)[: len(pods) - wanted]:
+                self._deletions.delete(PODS, pod.key, DeleteOptions())
+        self._count(owner, pods if len(pods) == wanted else self._active(owner))
 
     def _stateful_set(self, owner: Record) -> None:
         """Names are fixed: a successor waits until its predecessor is gone, and until those before it are Ready."""
@@ -138,7 +139,7 @@ class Replicas:
         for pod in self._active(owner):
             if int(pod.key[1].rpartition("-")[2]) >= wanted:
                 self._deletions.delete(PODS, pod.key, DeleteOptions())
-        self._count(owner)
+        self._count(owner, self._active(owner))
 
     def _active(self, owner: Record) -> list[Record]:
         return [
@@ -147,8 +148,7 @@ class Replicas:
             if record.resource is PODS and not record.deleting and text(record.doc, "status", "phase") not in _FINISHED
         ]
 
-    def _count(self, owner: Record) -> None:
-        pods = self._active(owner)
+    def _count(self, owner: Record, pods: list[Record]) -> None:
         self._status(owner, len(pods), sum(pod.ready for pod in pods), {})
 
     def _status(self, owner: Record, total: int, ready: int, more: JsonObject) -> None:
@@ -162,6 +162,10 @@ class Replicas:
             **more,
         }
         self._store.put(owner.resource, {**owner.doc, "status": status})
+
+
+def _only_status(change: Change) -> bool:
+    return change.before is not None and change.before.doc.get("spec") is change.record.doc.get("spec")
 
 
 def _first_to_go(pod: Record) -> tuple[bool, bool, str]:
