@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.contract.backend import Backend
+from tests.kit.api import JsonObject
 
 
 def test_an_unknown_token_is_unauthorized(backend: Backend) -> None:
@@ -46,13 +47,13 @@ def test_a_watch_needs_its_own_right(backend: Backend) -> None:
 
 @pytest.mark.parametrize(("user", "allowed"), [("admin", True), ("nobody", False)])
 def test_a_user_may_ask_what_is_allowed(backend: Backend, user: str, allowed: bool) -> None:
-    review = {
+    review: JsonObject = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",
         "spec": {"resourceAttributes": {"verb": "create", "resource": "pods", "subresource": "eviction"}},
     }
     api = backend.api if user == "admin" else backend.api_as(user)
-    answer = api.ask("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)  # type: ignore[arg-type]  # JSON
+    answer = api.ask("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
     assert answer.code == 201
     status = answer.body["status"]
     assert isinstance(status, dict)

@@ -6,12 +6,12 @@ import pytest
 
 from tests.contract.backend import Backend
 from tests.kit import workloads
-from tests.kit.api import MERGE_PATCH, Answer, JsonObject
+from tests.kit.api import MERGE_PATCH, Answer, JsonObject, JsonValue
 from tests.kit.background import until
 
 
-def _delete(backend: Backend, path: str, **options: object) -> Answer:
-    return backend.api.ask("DELETE", path, {"kind": "DeleteOptions", "apiVersion": "v1", **options})  # type: ignore[dict-item]  # JSON
+def _delete(backend: Backend, path: str, **options: JsonValue) -> Answer:
+    return backend.api.ask("DELETE", path, {"kind": "DeleteOptions", "apiVersion": "v1", **options})
 
 
 def _pods(space: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.contract.backend import Backend
+from tests.kit.api import JsonObject
 from tests.kit.background import until
 
 
@@ -166,6 +167,6 @@ def test_a_budget_of_another_namespace_or_another_app_does_not_count(backend: Ba
 def test_the_name_in_the_body_has_to_fit(backend: Backend, space: str) -> None:
     backend.run_pod(space, "one")
     path = f"/api/v1/namespaces/{space}/pods/one/eviction"
-    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "two"}}
-    answer = backend.api.ask("POST", path, body)  # type: ignore[arg-type]  # JSON
+    body: JsonObject = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "two"}}
+    answer = backend.api.ask("POST", path, body)
     assert (answer.code, answer.reason) == (400, "BadRequest")

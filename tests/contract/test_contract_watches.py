@@ -7,7 +7,7 @@ from itertools import islice
 import pytest
 
 from tests.contract.backend import Backend
-from tests.kit.api import MERGE_PATCH, ApiError, JsonObject
+from tests.kit.api import MERGE_PATCH, ApiError, JsonObject, JsonValue
 
 
 @pytest.fixture
@@ -20,6 +20,13 @@ def _version(backend: Backend, path: str) -> str:
     meta = backend.api.get(path)["metadata"]
     assert isinstance(meta, dict)
     return str(meta["resourceVersion"])
+
+
+def _version_of(doc: JsonValue) -> int:
+    assert isinstance(doc, dict)
+    meta = doc["metadata"]
+    assert isinstance(meta, dict)
+    return int(str(meta["resourceVersion"]))
 
 
 def _brief(event: JsonObject) -> tuple[str, str]:
@@ -48,7 +55,7 @@ def test_a_watch_goes_on_where_a_list_ended(backend: Backend, leases: str) -> No
     backend.api.delete(f"{leases}/old")
     events = _watch(backend, leases, version, 3)
     assert [_brief(e) for e in events] == [("ADDED", "new"), ("MODIFIED", "new"), ("DELETED", "old")]
-    versions = [int(str(e["object"]["metadata"]["resourceVersion"])) for e in events]  # type: ignore[index,call-overload]  # JSON
+    versions = [_version_of(event["object"]) for event in events]
     assert versions == sorted(set(versions))
     assert versions[0] > int(version)
 
