@@ -26,7 +26,7 @@ test: install ## Run the tests that need nothing but Python
 
 e2e: install ## Run the tests on a real Kubernetes control plane (needs Go 1.26, unshare, nsenter, setpriv)
 	$(BIN)/python -m tests.kit.controlplane.build
-	$(BIN)/python -m pytest tests/e2e -m e2e
+	$(BIN)/python -m pytest tests/e2e tests/contract -m e2e
 
 lint: install ## Lint and formatting
 	$(BIN)/ruff check .

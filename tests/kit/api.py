@@ -6,10 +6,12 @@ import json
 import ssl
 import urllib.error
 import urllib.request
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 type JsonValue = str | int | float | bool | list[JsonValue] | dict[str, JsonValue] | None
@@ -17,6 +19,7 @@ type JsonObject = dict[str, JsonValue]
 
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
 _JSON = "application/json"
 _TIMEOUT_SECONDS = 20
 
@@ -27,6 +30,32 @@ class ApiError(RuntimeError):
     def __init__(self, code: int, message: str) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer, also one that says no. `body` is empty where it is no JSON object."""
+
+    code: int
+    body: JsonObject = field(default_factory=dict)
+    retry_after: str | None = None
+
+    @property
+    def reason(self) -> str:
+        """The `reason` of a Status."""
+        return str(self.body.get("reason", ""))
+
+    @property
+    def details(self) -> JsonObject:
+        """The `details` of a Status."""
+        found = self.body.get("details")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def causes(self) -> list[str]:
+        """The reasons of its causes."""
+        found = self.details.get("causes")
+        return [str(c.get("reason")) for c in found if isinstance(c, dict)] if isinstance(found, list) else []
 
 
 def tls_context(authority: Path) -> ssl.SSLContext:
@@ -83,17 +112,52 @@ class Api:
             return False
         return True
 
+    def ask(self, method: str, path: str, body: JsonValue | bytes = None, kind: str = _JSON, **query: str) -> Answer:
+        """The answer to any request, whatever it says. `body` is JSON, or bytes to be sent as they are."""
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        request = self._request(method, f"{path}?{urlencode(query)}" if query else path, data, kind)
+        try:
+            with self._opener.open(request, timeout=self._timeout) as response:
+                return _answer(response.status, response.read(), response.headers.get("Retry-After"))
+        except urllib.error.HTTPError as error:
+            return _answer(error.code, error.read(), error.headers.get("Retry-After"))
+
+    def watch(self, path: str, **query: str) -> Iterator[JsonObject]:
+        """The events of a watch until it ends, which `timeoutSeconds` says.
+
+        Raises:
+            ApiError: it does not begin.
+        """
+        request = self._request("GET", f"{path}?{urlencode({'watch': '1', **query})}", None, _JSON)
+        try:
+            with self._opener.open(request, timeout=self._timeout) as response:
+                for line in response:
+                    yield json.loads(line)
+        except urllib.error.HTTPError as error:
+            raise ApiError(error.code, error.read().decode(errors="replace")) from error
+
     def _call(self, method: str, path: str, body: JsonObject | None = None, kind: str = _JSON) -> JsonObject:
         answer: JsonObject = json.loads(self._send(method, path, body, kind))
         return answer
 
     def _send(self, method: str, path: str, body: JsonObject | None = None, kind: str = _JSON) -> bytes:
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": kind}
         data = json.dumps(body).encode() if body is not None else None
-        request = urllib.request.Request(self.server + path, data, headers, method=method)
+        request = self._request(method, path, data, kind)
         try:
             with self._opener.open(request, timeout=self._timeout) as response:
                 content: bytes = response.read()
                 return content
         except urllib.error.HTTPError as error:
             raise ApiError(error.code, f"{method} {path}: {error.read().decode(errors='replace')}") from error
+
+    def _request(self, method: str, path: str, data: bytes | None, kind: str) -> urllib.request.Request:
+        who = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        return urllib.request.Request(self.server + path, data, {**who, "Content-Type": kind}, method=method)
+
+
+def _answer(code: int, content: bytes, retry_after: str | None) -> Answer:
+    try:
+        body = json.loads(content)
+    except ValueError:
+        body = {}
+    return Answer(code, body if isinstance(body, dict) else {}, retry_after)

@@ -1,0 +1,1 @@
+"""The controllers of a cluster, as far as reboots and evictions concern them."""
