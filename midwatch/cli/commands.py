@@ -74,15 +74,18 @@ def up(
 ) -> None:
     """Serve the function app on this machine, and finish what was in flight. MIDWATCH_SCHEDULE sets its timer."""
     options.apply_settings(kubeconfig, policy)
-    load_policy(Settings.read(os.environ).policy)
+    listed = load_policy(Settings.read(os.environ).policy).clusters
     scheduled = bool(os.environ.get(SCHEDULE_SETTING, "").strip())
+    if scheduled and not listed:
+        raise UsageError("no-clusters", f"{SCHEDULE_SETTING} is set, but the policy lists no clusters to run over")
     if not scheduled:
         session.disable_timer()
     directory = options.state_dir(state)
     extra = session.settings_in_force()
     with EmbeddedHost(session.APP_DIR, directory, port=port, run_work=False, extra=extra) as host:
         session.Session(ApiClient(host.url), host, directory, kubeconfig is not None).begin_work()
-        timer = f"schedule {os.environ[SCHEDULE_SETTING]} UTC" if scheduled else f"no schedule ({SCHEDULE_SETTING})"
+        off = f"no schedule ({SCHEDULE_SETTING} is not set)"
+        timer = f"schedule {os.environ[SCHEDULE_SETTING]} UTC" if scheduled else off
         _progress.print(f"midwatch {midwatch.__version__} at {host.url}, state in {directory}, {timer}", soft_wrap=True)
         try:
             host.serve_forever()
@@ -168,6 +171,8 @@ def status(
             _follow_to_end(opened.api, chosen, output)
             return
         view = opened.api.view(chosen)
+        if opened.host is not None and view.ended_at is None:
+            _progress.print(f"run {chosen} stands still, for no host runs: `midwatch status --resume` finishes it")
         _print(view, run_table(view, datetime.now(UTC)), output)
 
 

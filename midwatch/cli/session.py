@@ -14,7 +14,7 @@ import midwatch
 from midwatch.cli.client import ApiClient, RefusedError
 from midwatch.config import KUBECONFIG_SETTING, POLICY_SETTING, SCHEDULE_SETTING
 from midwatch.domain.errors import UsageError
-from midwatch.local import EmbeddedHost, HostInfo, running_host
+from midwatch.local import EmbeddedHost, HostInfo, StateInUseError, running_host
 
 APP_DIR = Path(midwatch.__file__).resolve().parent.parent
 _TIMER_OFF = "AzureWebJobs.schedule.Disabled"
@@ -76,19 +76,41 @@ def open_session(state: Path, *, kubeconfig: Path | None) -> Iterator[Session]:
     Raises:
         UsageError: the host that runs there was started with another kubeconfig or policy than are in force here.
     """
-    running = _working_host(state)
-    if running is not None:
-        adopt(running.extra, f"the host at {running.url} runs", KUBECONFIG_SETTING, POLICY_SETTING)
-        yield Session(ApiClient(running.url), None, state, kubeconfig is not None)
+    found = _host_of(state)
+    if isinstance(found, HostInfo):
+        adopt(found.extra, f"the host at {found.url} runs", KUBECONFIG_SETTING, POLICY_SETTING)
+        yield Session(ApiClient(found.url), None, state, kubeconfig is not None)
         return
-    disable_timer()
-    with EmbeddedHost(APP_DIR, state, run_work=False, extra=settings_in_force()) as host:
-        yield Session(ApiClient(host.url), host, state, kubeconfig is not None)
+    try:
+        yield Session(ApiClient(found.url), found, state, kubeconfig is not None)
+    finally:
+        found.stop()
 
 
-def _working_host(state: Path) -> HostInfo | None:
-    """The host of this state directory, None where there is none, or soon will be none."""
+def _host_of(state: Path) -> HostInfo | EmbeddedHost:
+    """The host that works on this state directory, or one that we have started there.
+
+    Raises:
+        HostError: the state directory cannot be used, or another command keeps holding it.
+    """
     deadline = time.monotonic() + _LOOK_SECONDS
+    while True:
+        running = _working_host(state, deadline)
+        if running is not None:
+            return running
+        disable_timer()
+        host = EmbeddedHost(APP_DIR, state, run_work=False, extra=settings_in_force())
+        try:
+            host.start()
+        except StateInUseError:  # another command was quicker
+            if time.monotonic() > deadline:
+                raise
+        else:
+            return host
+
+
+def _working_host(state: Path, deadline: float) -> HostInfo | None:
+    """The host of this state directory, None where there is none. One that does no work is waited out."""
     while True:
         running = running_host(state)
         if running is None or running.working or time.monotonic() > deadline:

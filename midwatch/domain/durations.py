@@ -29,7 +29,7 @@ def parse_duration(text: object) -> timedelta:
     if isinstance(text, timedelta):
         return text
     if not isinstance(text, str) or not _WHOLE.fullmatch(text):
-        raise ValueError(f"{text!r} is not a duration: write a number with a unit, such as 90s, 15m or 6h")
+        raise ValueError(f"{text!r} is not a duration: write a number with a unit (ms, s, m, h), such as 90s or 6h")
     total = timedelta()
     for amount, unit in _PART.findall(text):
         total += min(int(amount), 10**10) * _UNITS[unit]

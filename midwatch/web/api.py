@@ -11,10 +11,11 @@ from midwatch.domain.base import Json
 from midwatch.domain.runs import RunPage, RunSummary, RunView, Trigger
 from midwatch.domain.steps import SurveyView
 from midwatch.web.drains import DrainService, add_drains
-from midwatch.web.problems import answer_unexpected, install, problem
+from midwatch.web.problems import MEDIA_TYPE, Problem, answer_unexpected, install, problem
 from midwatch.web.service import RunService, StartRequest
 
 _JSON = "application/json"
+_PROBLEMS = (400, 403, 404, 409, 415, 422, 500, 502, 503)
 
 
 def build_api(service: Callable[[], RunService], drains: Callable[[], DrainService], version: str) -> FastAPI:
@@ -29,9 +30,10 @@ def build_api(service: Callable[[], RunService], drains: Callable[[], DrainServi
         title="Midwatch",
         version=version,
         description="Reboots the nodes of a fleet that wait for it, safely.",
-        docs_url="/api/docs",
+        docs_url=None,  # FastAPI's page would run scripts of another site beside an API that reboots nodes
         redoc_url=None,
         openapi_url="/api/openapi.json",
+        responses={code: {"model": Problem, "content": {MEDIA_TYPE: {}}} for code in _PROBLEMS},
     )
     install(api)
     api.middleware("http")(_refuse_strangers)

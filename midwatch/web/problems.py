@@ -9,6 +9,7 @@ from http import HTTPStatus
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from midwatch.domain.base import Json
@@ -16,7 +17,17 @@ from midwatch.domain.errors import MidwatchError, PermanentError, UsageError
 from midwatch.web.service import DrainInProgressError, RunEndedError, RunInProgressError, UnknownRunError
 
 _log = logging.getLogger("midwatch.web")
-_MEDIA_TYPE = "application/problem+json"
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(BaseModel):
+    """A problem document (RFC 9457). Some have members of their own: `runId`, `errors`."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
 
 
 def problem(status: int, code: str, detail: str, more: Json | None = None) -> JSONResponse:
@@ -29,7 +40,7 @@ def problem(status: int, code: str, detail: str, more: Json | None = None) -> JS
         "code": code,
         **(more or {}),
     }
-    return JSONResponse(body, status_code=status, media_type=_MEDIA_TYPE)
+    return JSONResponse(body, status_code=status, media_type=MEDIA_TYPE)
 
 
 async def _in_progress(_: Request, error: Exception) -> JSONResponse:

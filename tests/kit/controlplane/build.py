@@ -42,7 +42,7 @@ _PACKAGES = {
 }
 NPD = "node-problem-detector"
 _NPD_PACKAGE = "k8s.io/node-problem-detector/cmd/nodeproblemdetector"
-_NO_GO = "the end-to-end suite builds a Kubernetes control plane: install Go 1.26 or newer, or set KUBEBUILDER_ASSETS"
+_NO_GO = "the end-to-end suite builds {}: install Go 1.26 or newer, or put them into the folder of KUBEBUILDER_ASSETS"
 
 
 @functools.cache
@@ -60,7 +60,7 @@ def binaries() -> dict[str, Path]:
         return found
     go = shutil.which("go")
     if go is None:
-        sys.exit(_NO_GO)
+        sys.exit(_NO_GO.format(", ".join(missing)))
     folder = _cache(go)
     folder.mkdir(parents=True, exist_ok=True)
     with _lock(folder):

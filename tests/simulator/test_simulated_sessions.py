@@ -1,0 +1,159 @@
+"""Whose clusters a command works on: other kubeconfigs, hosts to attach to, signals, crashes; on simulated clusters."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from midwatch.simulator import SimulatedCluster, SimulatedFleet, Workload
+from tests.e2e.midwatch import PROGRAM, ROOT, Run, call
+from tests.kit import background
+from tests.kit.background import until
+from tests.kit.objects import Node
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_POLICY = {
+    "apiVersion": "midwatch/v1",
+    "nodes": {"settle": "0s"},
+    "drain": {"timeout": "2m", "misconfiguredTimeout": None},
+    "verify": {"stableFor": "0s"},
+}
+
+
+@pytest.fixture
+def fleet() -> Iterator[SimulatedFleet]:
+    """Two clusters; in `blue` a PDB holds up the drain of a node for good."""
+    with SimulatedFleet(scale=0) as made:
+        blue, green = made.create("blue", "green", nodes=2)
+        blue.deploy(Workload("shop", replicas=2, min_available=2))
+        for cluster in (blue, green):
+            cluster.create_namespace("midwatch")
+            cluster.require_reboot(f"{cluster.name}-0", "linux-image")
+        made.quiesce()
+        yield made
+
+
+class _Setup:
+    """A kubeconfig, a policy and a state directory of its own."""
+
+    def __init__(self, fleet: SimulatedFleet, folder: Path) -> None:
+        self.folder = folder
+        self.kubeconfig = fleet.kubeconfig(folder / "kubeconfig")
+        self.other = folder / "other"
+        self.other.write_text(self.kubeconfig.read_text())
+        policy = folder / "policy.yaml"
+        policy.write_text(yaml.safe_dump(_POLICY))
+        self.state = ["--state", str(folder / "state")]
+        self.flags = ["--kubeconfig", str(self.kubeconfig), "--policy", str(policy), *self.state]
+        self.output = folder / "log"
+
+    def start(self, *args: str) -> subprocess.Popen[bytes]:
+        """`midwatch` in the background."""
+        return background.spawn([PROGRAM, *args], log=self.output, cwd=ROOT)
+
+
+@pytest.fixture
+def setup(fleet: SimulatedFleet, tmp_path: Path) -> _Setup:
+    """What the commands are given."""
+    return _Setup(fleet, tmp_path)
+
+
+def _cordoned(cluster: SimulatedCluster) -> list[str]:
+    nodes = [Node.model_validate(doc) for doc in cluster.objects("v1", "Node")]
+    return [node.metadata.name for node in nodes if node.spec.unschedulable]
+
+
+def _kill_in_the_drain(fleet: SimulatedFleet, setup: _Setup, how: signal.Signals) -> None:
+    command = setup.start("run", "--context", "blue", *setup.flags)
+    until(lambda: _cordoned(fleet.clusters["blue"]), "the drain")
+    background.end(command, how)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_told_to_end_puts_its_node_back_first(
+    fleet: SimulatedFleet, setup: _Setup, ending: signal.Signals
+) -> None:
+    _kill_in_the_drain(fleet, setup, ending)
+    assert _cordoned(fleet.clusters["blue"]) == []
+    assert "stopping run" in setup.output.read_text()
+
+
+def test_a_cancel_after_a_crash_finds_the_kubeconfig_that_the_run_began_with(
+    fleet: SimulatedFleet, setup: _Setup
+) -> None:
+    _kill_in_the_drain(fleet, setup, signal.SIGKILL)
+    assert _cordoned(fleet.clusters["blue"]) == ["blue-0"]
+    assert call("cancel", *setup.state, env={"HOME": str(setup.folder)}).code == 0
+    assert _cordoned(fleet.clusters["blue"]) == []
+
+
+def test_an_unfinished_run_is_not_resumed_under_another_kubeconfig(fleet: SimulatedFleet, setup: _Setup) -> None:
+    _kill_in_the_drain(fleet, setup, signal.SIGKILL)
+    done = call("status", "--resume", *setup.state, env={"KUBECONFIG": str(setup.other)})
+    assert (done.code, done.stdout) == (2, "")
+    assert str(setup.other) in done.stderr
+    assert _cordoned(fleet.clusters["blue"]) == ["blue-0"]
+    shown = call("status", *setup.state, env={"KUBECONFIG": str(setup.other)})
+    assert "stands still" in shown.stderr
+
+
+def test_a_context_that_leads_elsewhere_by_now_is_not_touched(fleet: SimulatedFleet, setup: _Setup) -> None:
+    _kill_in_the_drain(fleet, setup, signal.SIGKILL)
+    green = fleet.clusters["green"]
+    before = dict(green.calls)
+    swapped = setup.kubeconfig.read_text().replace(fleet.clusters["blue"].server, green.server)
+    setup.kubeconfig.write_text(swapped)
+    command = setup.start("status", "--resume", *setup.state)
+    try:
+        until(lambda: "and this began at" in setup.output.read_text(), "the refusal", seconds=60)
+    finally:
+        background.end(command)
+    assert green.calls == before
+
+
+def test_a_command_does_not_attach_to_a_host_with_other_settings(setup: _Setup) -> None:
+    host = setup.start("up", *setup.flags, "--port", "0")
+    try:
+        until(lambda: "midwatch" in setup.output.read_text(), "the host")
+        refused = call("run", "--context", "blue", "--dry-run", *setup.state, env={"KUBECONFIG": str(setup.other)})
+        assert (refused.code, refused.stdout) == (2, "")
+        assert str(setup.other) in refused.stderr
+        agreed = call("run", "--context", "green", "--dry-run", *setup.state, "--output", "json")
+        assert Run(agreed.json).outcomes == {"green-0": "skipped"}
+    finally:
+        background.end(host)
+
+
+def test_one_cluster_under_two_names_is_refused(fleet: SimulatedFleet, setup: _Setup) -> None:
+    whole = yaml.safe_load(setup.kubeconfig.read_text())
+    blue = next(context for context in whole["contexts"] if context["name"] == "blue")
+    whole["contexts"].append({**blue, "name": "blue-admin"})
+    setup.kubeconfig.write_text(yaml.safe_dump(whole))
+    done = call("run", "--context", "blue", "--context", "blue-admin", *setup.flags)
+    assert (done.code, done.stdout) == (2, "")
+    assert "one and the same" in done.stderr
+    assert _cordoned(fleet.clusters["blue"]) == []
+
+
+def test_a_folder_with_other_things_in_it_is_no_state_directory(setup: _Setup) -> None:
+    foreign = setup.folder / "foreign"
+    foreign.mkdir()
+    (foreign / "host.json").write_text("{}")
+    for given in (str(foreign), "", ".", str(foreign / "host.json")):
+        done = call("status", "--state", given)
+        assert (done.code, done.stdout) == (2, ""), given
+        assert done.stderr.count("\n") == 1, done.stderr
+    assert (foreign / "host.json").read_text() == "{}"
+
+
+def test_commands_at_the_same_moment_wait_for_each_other(setup: _Setup) -> None:
+    commands = [setup.start("run", "--context", "green", "--dry-run", *setup.flags)]
+    commands += [setup.start("status", "--list", *setup.state) for _ in range(3)]
+    assert [command.wait(120) for command in commands] == [0, 0, 0, 0], setup.output.read_text()
