@@ -87,8 +87,8 @@ SELECTORS: list[tuple[str, bool]] = [
     ("", True), ("app=web", True), ("app==web", True), ("app = web", True), ("app=db", False), ("app!=db", True),
     ("app!=web", False), ("none!=x", True), ("tier in (a,b)", True), ("tier in (b, c)", False),
     ("tier notin (b)", True), ("tier notin (a)", False), ("none notin (a)", True), ("tier", True),
-    ("none", False), ("!none", True), ("! none", True), ("!tier", False), ("app=web,tier in (a,b),!none", True), ("app=web,tier in (b,c)", False),
-    ("example.com/x", True), ("example.com/x=", True),
+    ("none", False), ("!none", True), ("! none", True), ("!tier", False), ("app=web,tier in (a,b),!none", True),
+    ("app=web,tier in (b,c)", False), ("example.com/x", True), ("example.com/x=", True),
 ]  # fmt: skip
 
 
