@@ -15,7 +15,7 @@ from midwatch.domain.pods import PodView
 from midwatch.kube import budgets, pods
 from midwatch.kube.client import KubeClient
 
-_AT_ONCE = 30
+_AT_ONCE = 20
 """Evictions under way at once: enough to be bound by the pods' own grace, few enough for any API server."""
 _ON_THE_WAY = frozenset({EvictionResult.LEAVING, EvictionResult.NAMESPACE_ENDS})
 _NOT_THERE = frozenset({EvictionResult.GONE, EvictionResult.REPLACED})
@@ -69,6 +69,8 @@ class Evictions:
         self._changes: asyncio.Queue[str | BudgetView | None] = asyncio.Queue()
         self._watches: list[asyncio.Task[None]] = []
         self._watching_pods = False
+        self._throttled = False
+        """A 429 without a budget's cause: no more is asked in this pass. A 5xx may be just one pod's webhook."""
         self.progress = Progress()
 
     async def __aenter__(self) -> Evictions:
@@ -130,6 +132,10 @@ class Evictions:
 
     async def _evict(self, pod: PodView) -> None:
         """Ask once, unless the budgets that we have read have no room."""
+        if self._throttled:
+            because = "throttled: the API server asked for patience"
+            self.progress.blocked[pod.uid] = Blocked(pod, EvictionResult.THROTTLED, because)
+            return
         if not self._ledger.admits(pod):
             self._hold_back(pod)
             return
@@ -144,10 +150,12 @@ class Evictions:
         now.blocked.pop(pod.uid, None)
         covering = self._ledger.covering(pod)
         result = read_answer(answer, len(covering))
-        if answer.retry_after is not None and result is EvictionResult.THROTTLED:
-            now.retry_after = max(answer.retry_after, now.retry_after or timedelta(0))
+        if result is EvictionResult.THROTTLED:
+            self._throttled = self._throttled or answer.status == 429
+            now.retry_after = max(answer.retry_after or timedelta(0), now.retry_after or timedelta(0))
         if result in _ON_THE_WAY:
-            now.granted.add(pod.uid)
+            if result is EvictionResult.LEAVING:
+                now.granted.add(pod.uid)
             if pod.uid not in now.gone:
                 now.leaving[pod.uid] = pod
         elif result in _NOT_THERE:

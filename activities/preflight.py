@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from activities.by_hand import confirm
 from midwatch.domain.by_hand import DrainView
-from midwatch.domain.errors import UsageError
+from midwatch.domain.errors import MidwatchError, UsageError
 from midwatch.domain.nodes import NodeView
 from midwatch.domain.pods import Judged, Moment, judge_pod
 from midwatch.domain.policy import Policy
@@ -20,10 +20,18 @@ from midwatch.kube.client import KubeClient
 async def foresee(client: KubeClient, wanted: Collection[NodeView], policy: Policy) -> dict[str, str]:
     """One line for each of these nodes whose drain would block, or take something down. Reads only.
 
-    It lists all pods, budgets and nodes of the cluster, and only when there is a node to look at.
+    It lists all pods, budgets and nodes of the cluster, and only when there is a node to look at. What cannot be
+    read, for want of a right say, is the line.
     """
     if not wanted:
         return {}
+    try:
+        return await _lines(client, wanted, policy)
+    except MidwatchError as error:
+        return dict.fromkeys((node.name for node in wanted), f"not-foreseen: {error.message}")
+
+
+async def _lines(client: KubeClient, wanted: Collection[NodeView], policy: Policy) -> dict[str, str]:
     placed, outlook = await _outlook(client)
     lines = {}
     for node in wanted:

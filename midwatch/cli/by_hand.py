@@ -28,7 +28,7 @@ from midwatch.domain.pods import PodVerdict
 from midwatch.domain.runs import RunStatus
 from midwatch.kube.kubeconfig import Kubeconfig
 
-_EVERY_SECONDS = 0.2
+_EVERY_SECONDS = 0.4
 _PIPED_COLUMNS = 200
 _progress = Console(stderr=True)
 _result = Console(width=None if sys.stdout is not None and sys.stdout.isatty() else _PIPED_COLUMNS)

@@ -74,19 +74,16 @@ class DrainService:
     async def start(self, start: HandStart, now: datetime) -> HandView:
         """Start a drain or an uncordon. The same one that is under way is returned instead of a second.
 
+        A dry run changes nothing, so it stands in nobody's way, and nobody in its.
+
         Raises:
             RunInProgressError: a run has not ended.
             DrainInProgressError: another drain has not ended.
             UsageError: the policy, the cluster or the node is wrong; nothing was started.
         """
         async with self._lock:
-            for live in await self._instances.live_by_hand():
-                same = (live.action, live.cluster.name, live.node) == (start.action, start.cluster, start.node)
-                if same and not start.dry_run and not live.dry_run:
-                    return await self.view(live.id)
-                raise DrainInProgressError(live)
-            if runs := await self._instances.live_runs():
-                raise RunInProgressError(runs[0])
+            if not start.dry_run and (known := await self._under_way(start)) is not None:
+                return await self.view(known)
             policy = start.policy(self._directory.policy())
             [cluster] = self._directory.resolve(policy, [start.cluster])
             await self._directory.check([cluster], [start.node])
@@ -102,6 +99,16 @@ class DrainService:
             )
             await self._instances.start_by_hand(request)
         return await self.view(request.id)
+
+    async def _under_way(self, start: HandStart) -> str | None:
+        """The ID of the same drain that is under way already; raises when anything else is."""
+        for live in await self._instances.live_by_hand():
+            if (live.action, live.cluster.name, live.node) == (start.action, start.cluster, start.node):
+                return live.id
+            raise DrainInProgressError(live)
+        if runs := await self._instances.live_runs():
+            raise RunInProgressError(runs[0])
+        return None
 
     async def view(self, drain: str) -> HandView:
         """One drain or uncordon.

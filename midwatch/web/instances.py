@@ -50,14 +50,14 @@ class Instances:
         await self._client.schedule_new_orchestration(name, input=request.to_wire(), instance_id=instance)
 
     async def live_by_hand(self) -> list[HandRequest]:
-        """The drains and uncordons by hand that have not ended, oldest first."""
+        """The drains and uncordons by hand that have not ended, without dry runs, oldest first."""
         query = OrchestrationQuery(
             runtime_status=_LIVE, instance_id_prefix=ids.HAND_PREFIX, fetch_inputs_and_outputs=True
         )
         found = [_read(state) for state in await self._client.get_all_orchestration_states(query)]
         own = [instance for instance in found if ":" not in instance.id.removeprefix(ids.HAND_PREFIX)]
         requests = [HandRequest.model_validate(instance.input) for instance in own]
-        return sorted(requests, key=lambda request: request.id)
+        return sorted((one for one in requests if not one.dry_run), key=lambda request: request.id)
 
     async def cancel(self, run: str) -> None:
         """Ask a run to stop."""

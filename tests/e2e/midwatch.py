@@ -93,6 +93,15 @@ class Midwatch:
         assert done.stdout, done.stderr
         return Run(done.json, done.code)
 
+    def drain(self, node: str, *args: str) -> Done:
+        """`midwatch drain --output json`, on the fleet's first cluster."""
+        context = next(iter(self.fleet.clusters))
+        return call("drain", node, "--context", context, *self.flags, "--output", "json", *args, seconds=120)
+
+    def uncordon(self, node: str) -> Done:
+        """`midwatch uncordon`, likewise."""
+        return call("uncordon", node, "--context", next(iter(self.fleet.clusters)), *self.flags)
+
     def costs(self, prefix: str) -> HistoryCounts:
         """What the instances of this prefix cost; no host may run on the state directory."""
         with EmbeddedHost(ROOT, self.state, run_work=False) as host:

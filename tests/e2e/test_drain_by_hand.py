@@ -21,14 +21,6 @@ if TYPE_CHECKING:
 _NODE = "blue-0"
 
 
-def _drain(midwatch: Midwatch, *args: str) -> Done:
-    return call("drain", _NODE, "--context", "blue", *midwatch.flags, "--output", "json", *args, seconds=120)
-
-
-def _uncordon(midwatch: Midwatch) -> Done:
-    return call("uncordon", _NODE, "--context", "blue", *midwatch.flags)
-
-
 def _pods(done: Done) -> dict[str, JsonObject]:
     return {str(pod["name"]): pod for pod in objects(done.json["pods"])}
 
@@ -43,7 +35,7 @@ def test_a_drain_leaves_the_node_cordoned_and_an_uncordon_undoes_it(fleet: Fleet
     cluster.deploy("shop", 4)
     gone, stays = _names(cluster, "shop"), _names(cluster, "agent")
     midwatch = Midwatch(fleet)
-    done = _drain(midwatch)
+    done = midwatch.drain(_NODE)
     assert (done.code, done.json["outcome"], done.json["dryRun"]) == (0, "drained", False), done.stderr
     found = _pods(done)
     assert {name: (found[name]["verdict"], found[name]["result"]) for name in gone} == dict.fromkeys(
@@ -53,9 +45,9 @@ def test_a_drain_leaves_the_node_cordoned_and_an_uncordon_undoes_it(fleet: Fleet
         stays, ("skip", "daemonset")
     )
     assert cluster.node(_NODE).spec.unschedulable
-    again = _drain(midwatch)
+    again = midwatch.drain(_NODE)
     assert (again.code, again.json["outcome"]) == (0, "drained"), "as with kubectl, a drained node can be drained"
-    assert _uncordon(midwatch).code == 0
+    assert midwatch.uncordon(_NODE).code == 0
     assert leftovers(cluster) == []
     assert cluster.boots == {}
 
@@ -64,12 +56,12 @@ def test_a_run_leaves_a_drained_node_alone(fleet: Fleet) -> None:
     [cluster] = fleet.create("blue", nodes=2)
     require_reboot(cluster, _NODE)
     midwatch = Midwatch(fleet)
-    assert _drain(midwatch).code == 0
+    assert midwatch.drain(_NODE).code == 0
     run = midwatch.patch()
     assert run.outcomes == {_NODE: "skipped"}
     assert run.reason(_NODE).startswith("drained: ")
     assert cluster.node(_NODE).spec.unschedulable
-    assert _uncordon(midwatch).code == 0
+    assert midwatch.uncordon(_NODE).code == 0
     assert midwatch.patch().outcomes == {_NODE: "rebooted"}
     assert leftovers(cluster) == []
 
@@ -78,14 +70,14 @@ def test_an_uncordon_leaves_what_a_human_cordoned(fleet: Fleet) -> None:
     [cluster] = fleet.create("blue", nodes=1)
     midwatch = Midwatch(fleet)
     cluster.cordon(_NODE)
-    refused = _uncordon(midwatch)
+    refused = midwatch.uncordon(_NODE)
     assert (refused.code, "kubectl uncordon" in refused.stderr) == (3, True)
-    assert _drain(midwatch).code == 0
-    assert _uncordon(midwatch).code == 0
+    assert midwatch.drain(_NODE).code == 0
+    assert midwatch.uncordon(_NODE).code == 0
     assert cluster.node(_NODE).spec.unschedulable, "it was cordoned before the drain"
     assert leftovers(cluster) == [f"{_NODE} cordoned"]
     cluster.cordon(_NODE, on=False)
-    assert _uncordon(midwatch).code == 0
+    assert midwatch.uncordon(_NODE).code == 0
 
 
 def test_a_dry_run_asks_the_api_server_and_touches_nothing(fleet: Fleet) -> None:
@@ -94,7 +86,7 @@ def test_a_dry_run_asks_the_api_server_and_touches_nothing(fleet: Fleet) -> None
     cluster.deploy("free", 1)
     midwatch = Midwatch(fleet)
     before = cluster.node(_NODE)
-    done = _drain(midwatch, "--dry-run")
+    done = midwatch.drain(_NODE, "--dry-run")
     assert (done.code, done.json["outcome"], done.json["dryRun"]) == (0, None, True)
     found = _pods(done)
     assert {str(found[name]["because"]).split(":")[0] for name in _names(cluster, "shop")} == {"budget-never"}
@@ -112,12 +104,12 @@ def test_with_a_pod_that_must_not_go_nothing_is_evicted(fleet: Fleet) -> None:
     cluster.deploy("shop", 1)
     cluster.create_pod(workloads.bare_pod("alone", _NODE, workloads.pod_template("alone")))
     midwatch = Midwatch(fleet, drain={"force": False})
-    done = _drain(midwatch)
+    done = midwatch.drain(_NODE)
     assert (done.code, done.json["outcome"]) == (1, "drain-failed")
     assert (_pods(done)["alone"]["verdict"], _pods(done)["alone"]["reason"]) == ("error", "unmanaged")
     assert [e for e in cluster.audit_events("midwatch") if e.subresource == "eviction"] == []
     assert cluster.node(_NODE).spec.unschedulable, "as with kubectl"
-    assert _uncordon(midwatch).code == 0
+    assert midwatch.uncordon(_NODE).code == 0
     assert leftovers(cluster) == []
 
 
@@ -125,7 +117,7 @@ def test_a_drain_that_runs_out_of_time_names_the_pods_and_what_keeps_them(fleet:
     [cluster] = fleet.create("blue", nodes=1)
     cluster.deploy("shop", 1, min_available=1)
     [name] = _names(cluster, "shop")
-    done = _drain(Midwatch(fleet), "--timeout", "3s")
+    done = Midwatch(fleet).drain(_NODE, "--timeout", "3s")
     assert (done.code, done.json["outcome"]) == (1, "drain-failed")
     assert _pods(done)[name]["result"] == "left"
     assert "PodDisruptionBudget default/shop" in str(_pods(done)[name]["because"])
@@ -139,7 +131,7 @@ def test_a_drain_is_refused_while_a_run_holds_the_cluster(fleet: Fleet) -> None:
     with hosted(midwatch, state=midwatch.folder / "other") as host:
         run = host.start_run()
         host.wait_phase(run, "blue-1", "drain")
-        done = _drain(midwatch)
+        done = midwatch.drain(_NODE)
         host.ask("POST", f"runs/{run}/cancel")
         host.wait_end(run)
     assert (done.code, done.stdout == "" or done.json["outcome"] is None) == (3, True)
@@ -164,12 +156,12 @@ def test_a_killed_drain_is_finished_and_evicts_nothing_twice(fleet: Fleet, *, ag
         assert refused.code == 3
         assert f"midwatch drain {_NODE} --context blue" in refused.stderr
         return
-    done = _drain(midwatch)
+    done = midwatch.drain(_NODE)
     assert (done.code, done.json["outcome"]) == (0, "drained"), done.stderr
     events = cluster.audit_events("midwatch")
     granted = Counter(e.name for e in events if (e.subresource, e.code) == ("eviction", 201))
     assert [name for name, count in granted.items() if count > 1] == []
-    assert _uncordon(midwatch).code == 0
+    assert midwatch.uncordon(_NODE).code == 0
     assert leftovers(cluster) == []
 
 

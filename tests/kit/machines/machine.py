@@ -76,6 +76,8 @@ class Machine:
     up: asyncio.Event = field(default_factory=asyncio.Event)
     booted: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once its node is registered."""
+    _cut_off: bool = False
+    """Its power was cut: the exit code of its init means nothing."""
 
     def __post_init__(self) -> None:
         for part in ("bin", "run", "logs"):
@@ -120,6 +122,7 @@ class Machine:
 
     def power_off(self) -> None:
         """End it at once, as a power cut; it boots again as its behaviour says. Best with `clean=False`."""
+        self._cut_off = True
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.init_pid, signal.SIGKILL)
 
@@ -138,7 +141,9 @@ class Machine:
                 if process.returncode is None:
                     process.kill()
                     await process.wait()
-            if process.returncode != _REBOOTED and process.returncode is not None and process.returncode > 0:
+            cut_off, self._cut_off = self._cut_off, False
+            code = process.returncode or 0
+            if code > 0 and code != _REBOOTED and not cut_off:
                 raise RuntimeError(f"init of {self.name} failed with {process.returncode}, see {self.folder}/init.log")
             await went_down()
             if not self.behaviour.returns or self.behaviour.deleted_while_down:

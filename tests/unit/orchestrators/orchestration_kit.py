@@ -18,6 +18,7 @@ from durabletask.worker import TaskHubGrpcWorker
 
 from midwatch.domain.base import Json, Message
 from midwatch.domain.budget import Availability, Candidate
+from midwatch.domain.by_hand import GivenBack, Previewed, Reported
 from midwatch.domain.clusters import ClusterRef
 from midwatch.domain.policy import Policy
 from midwatch.domain.proof import Before
@@ -104,6 +105,10 @@ class Stage:
             "look_for_boot": always(BACK),
             "look_for_proof": always(BACK),
             "release_node": always(Released()),
+            "claim_by_hand": always(Claimed(outcome=None, reason=None, before=BEFORE)),
+            "preview_drain": always(Previewed(pods=(), uids=())),
+            "report_drain": always(Reported(left=frozenset())),
+            "give_back": always(GivenBack(ours=True, reason="released: uncordoned")),
         }
         self._worker = TaskHubGrpcWorker(emit_trace_spans=False, logger=logging.Logger("quiet", logging.CRITICAL))
         for orchestrator in ORCHESTRATORS:
