@@ -67,6 +67,7 @@ class _Hand:
         self._ctx = ctx
         self._request = request
         self._cancel = ctx.wait_for_external_event(CANCEL_EVENT)
+        self._lost: Failure | None = None
         self._lease = LeaseKeeper(ctx, ClusterStep(run=request.id, cluster=request.cluster))
         self._step = NodeStep(run=request.id, cluster=request.cluster, policy=request.policy, node=request.node)
 
@@ -117,6 +118,8 @@ class _Hand:
         return self._result(result, pods)
 
     def _result(self, result: DrainResult, pods: tuple[DrainedPod, ...]) -> HandResult:
+        if result.cancelled and self._lost is not None:
+            return HandResult(error=self._lost, reason="the node stays cordoned", pods=pods)
         if result.cancelled:
             return HandResult(cancelled=True, reason="cancelled: the node stays cordoned", pods=pods)
         end = drain_end(result, OnTimeout.FAIL)
@@ -143,8 +146,8 @@ class _Hand:
             timer = self._lease.timer()
             waits: list[Task[object] | Task[None]] = [drain, *([] if told else [self._cancel])]
             yield first_of([*waits, *([] if timer is None else [timer])])
-            lost = yield from self._lease.renew()
-            if lost is not None and not told:
+            self._lost = (yield from self._lease.renew()) or self._lost
+            if self._lost is not None and not told:
                 told = True
                 self._ctx.send_event(instance, CANCEL_EVENT)
         try:
