@@ -27,8 +27,13 @@ async def look_for_boot(client: KubeClient, step: LookStep) -> Seen:
     if node is None:
         return Seen(outcome=GONE.outcome, reason=GONE.reason, down=True)
     state = boot_state(node, step.before)
+    ready = node.condition("Ready")
     seen = Seen(
-        done=state is BootState.READY, down=not node.ready, boot_id=node.boot_id, kernel_version=node.kernel_version
+        done=state is BootState.READY,
+        down=not node.ready,
+        boot_id=node.boot_id,
+        kernel_version=node.kernel_version,
+        ready_since=ready.since if ready is not None else None,
     )
     if state is BootState.READY:
         return seen

@@ -7,7 +7,7 @@ while nothing moves. An API server that does not answer is one more round, until
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from durabletask.task import OrchestrationContext
 
@@ -55,10 +55,10 @@ def _poll(ctx: OrchestrationContext, request: PollRequest, wait: _Wait) -> Steps
     """
     for _ in range(_ROUNDS_PER_HISTORY):
         seen = yield from _look(ctx, request, wait)
-        since = (request.done_since or now(ctx)) if seen.done else None
+        since = _done_since(ctx, request, seen)
         if seen.outcome is not None or (since is not None and now(ctx) - since >= wait.confirm_after):
             return PollResult(seen=seen).to_wire()
-        if since is None and now(ctx) >= request.deadline:
+        if now(ctx) >= request.deadline + (wait.confirm_after if since is not None else timedelta(0)):
             return PollResult(seen=seen, timed_out=True).to_wire()
         rounds = 0 if seen.moved else request.rounds + 1
         request = request.model_copy(update={"rounds": rounds, "last": seen, "done_since": since})
@@ -83,6 +83,15 @@ def _look(ctx: OrchestrationContext, request: PollRequest, wait: _Wait) -> Steps
         api = Waiting(kind="Cluster", namespace=None, name=request.cluster.name, because=str(error))
         seen = request.last.model_copy(update={"left": (api,), "done": False, "moved": False})
     return seen.model_copy(update={"left": keep_since(request.last.left, seen.left, now(ctx))})
+
+
+def _done_since(ctx: OrchestrationContext, request: PollRequest, seen: Seen) -> datetime | None:
+    """Since when the goal has held. A node that was not Ready between two looks begins anew."""
+    if not seen.done:
+        return None
+    if request.done_since is None or seen.ready_since != request.last.ready_since:
+        return now(ctx)
+    return request.done_since
 
 
 def _pause(ctx: OrchestrationContext, request: PollRequest, wait: _Wait) -> timedelta:

@@ -140,6 +140,7 @@ class Seen(Message):
         down: the node has left its old boot, or is not Ready.
         boot_id: the node's boot ID, None when it could not be read.
         kernel_version: likewise.
+        ready_since: when the node last became Ready, by its own word; another one says that it was not in between.
         left: what is still waited for.
     """
 
@@ -150,6 +151,7 @@ class Seen(Message):
     down: bool = False
     boot_id: str | None = None
     kernel_version: str | None = None
+    ready_since: datetime | None = None
     left: tuple[Waiting, ...] = ()
 
 

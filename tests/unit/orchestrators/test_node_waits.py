@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
@@ -11,7 +11,17 @@ from midwatch.domain import ids
 from midwatch.domain.outcomes import NodeOutcome
 from midwatch.domain.steps import Failure, Seen
 from tests.unit.orchestrators.node_kit import INSTANCE, NEED, STUCK, patch, released
-from tests.unit.orchestrators.orchestration_kit import BACK, NOT_BACK, RUN, Stage, always, in_turn, policy
+from tests.unit.orchestrators.orchestration_kit import (
+    BACK,
+    BEFORE,
+    NOT_BACK,
+    RUN,
+    Call,
+    Stage,
+    always,
+    in_turn,
+    policy,
+)
 
 
 def test_a_drain_that_runs_out_of_time_names_pod_and_budget_and_puts_the_node_back(stage: Stage) -> None:
@@ -136,3 +146,22 @@ def test_a_node_must_be_ready_for_as_long_as_the_policy_says(stage: Stage) -> No
     assert len(times) == 5
     assert times[2] - times[1] >= timedelta(seconds=44)
     assert times[4] - times[3] >= timedelta(seconds=44)
+
+
+def test_a_node_that_was_not_ready_in_between_has_to_stay_ready_anew(stage: Stage) -> None:
+    flapped = BACK.model_copy(update={"ready_since": BEFORE.heartbeat})
+    stage.on("look_for_boot", in_turn(BACK, flapped))
+    assert patch(stage, policy(verify={"stableFor": "30s"})).outcome is NodeOutcome.REBOOTED
+    times = [call.at for call in stage.of("look_for_boot")]
+    assert [round((b - a).total_seconds()) for a, b in pairwise(times)] == [30, 30]
+
+
+def test_a_node_that_never_stays_ready_is_not_ready(stage: Stage) -> None:
+    start = datetime(2026, 11, 24, 3, tzinfo=UTC)
+
+    def flaps(_: Call) -> Seen:
+        return BACK.model_copy(update={"ready_since": start + timedelta(minutes=len(stage.calls))})
+
+    stage.on("look_for_boot", flaps)
+    result = patch(stage, policy(verify={"stableFor": "30s"}, reboot={"timeout": "5m"}))
+    assert result.outcome is NodeOutcome.NOT_READY
