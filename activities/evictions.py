@@ -15,7 +15,7 @@ from midwatch.domain.pods import PodView
 from midwatch.kube import budgets, pods
 from midwatch.kube.client import KubeClient
 
-_AT_ONCE = 20
+_AT_ONCE = 50
 """Evictions under way at once: enough to be bound by the pods' own grace, few enough for any API server."""
 _ON_THE_WAY = frozenset({EvictionResult.LEAVING, EvictionResult.NAMESPACE_ENDS})
 _NOT_THERE = frozenset({EvictionResult.GONE, EvictionResult.REPLACED})
