@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from midwatch.domain.errors import MidwatchError, PermanentError
-from midwatch.domain.nodes import Claim, Needed, NodeView, Verdict, judge, need_of
+from midwatch.domain.nodes import Needed, NodeView, Verdict, judge, need_of
 from midwatch.domain.outcomes import NodeOutcome
 from midwatch.domain.packages import packages_in
 from midwatch.domain.phases import NodePhase
@@ -87,8 +87,7 @@ async def claim_node(client: KubeClient, step: NodeStep) -> Claimed:
             return Claimed(outcome=lost.outcome, reason=lost.reason)
         if node.claim is not None:
             await reboot_pods.delete_reboot_pod(client, node.claim.run, node.name)
-        claim = Claim(run=step.run, boot_id=node.boot_id, was_unschedulable=node.cordoned_by_others)
-        await nodes.claim_node(client, node, claim)
+        await nodes.claim_node(client, node, node.claimed_by(step.run))
         await note(client, node, step.run, "MidwatchClaimed", f"run {step.run} patches this node")
         return Claimed(outcome=None, reason=None, before=_before(node), packages=packages)
 

@@ -80,6 +80,12 @@ class NodeView(Message):
             return self.unschedulable
         return self.claim.was_unschedulable or self.claim.phase is NodePhase.CLAIM
 
+    def claimed_by(self, run: str, *, by_hand: bool = False) -> Claim:
+        """The claim of a run on the node as it is. A cordon that a dead run has made is taken over as ours."""
+        others = self.cordoned_by_others
+        phase = NodePhase.DRAIN if self.unschedulable and not others else NodePhase.CLAIM
+        return Claim(run=run, boot_id=self.boot_id, was_unschedulable=others, phase=phase, by_hand=by_hand)
+
     @property
     def unreachable(self) -> bool:
         """Whether its kubelet has stopped reporting."""

@@ -156,3 +156,20 @@ def test_the_shortest_of_several_waits_is_told() -> None:
 def test_a_nodes_newest_word_is_the_latest_heartbeat_of_all() -> None:
     assert node(conditions=(condition(age=60), READY)).newest_heartbeat == NOW - timedelta(seconds=10)
     assert node(conditions=(Condition(type="Ready", status="True"),)).newest_heartbeat is None
+
+
+TAKEN: list[tuple[str, NodeFields, bool, NodePhase]] = [
+    ("a free node", {}, False, NodePhase.CLAIM),
+    ("one that a human cordoned", {"unschedulable": True}, True, NodePhase.CLAIM),
+    ("one that a dead run cordoned", {"unschedulable": True, "claim": DEAD}, False, NodePhase.DRAIN),
+    ("one that a dead run found cordoned", {"unschedulable": True, "claim": DEAD_OVER_HUMAN}, True, NodePhase.CLAIM),
+    ("one that was cordoned after a dead run's claim", {"unschedulable": True, "claim": DEAD_AT_ITS_CLAIM}, True,
+     NodePhase.CLAIM),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fields", "was", "phase"), [r[1:] for r in TAKEN], ids=[r[0] for r in TAKEN])
+def test_a_claim_says_whose_the_cordon_is(fields: NodeFields, was: bool, phase: NodePhase) -> None:
+    claim = node(**fields).claimed_by("new")
+    assert (claim.run, claim.was_unschedulable, claim.phase) == ("new", was, phase)
+    assert changed(node(**fields), claim=claim).cordoned_by_others is was
