@@ -144,7 +144,8 @@ def test_a_killed_drain_is_finished_and_evicts_nothing_twice(fleet: Fleet, *, ag
     [cluster] = fleet.create("blue", nodes=2)
     slow = workloads.pod_template("slow", annotations={STOP_SECONDS: "2"})
     cluster.deploy("slow", 8, min_available=6, template=slow)
-    midwatch = Midwatch(fleet, drain={"timeout": "60s"})
+    # An eviction that the kill cuts off between its two writes keeps the PDB spent for two minutes (disruptedPods).
+    midwatch = Midwatch(fleet, drain={"timeout": "4m"})
     command = [PROGRAM, "drain", _NODE, "--context", "blue", *midwatch.flags]
     first = background.spawn(command, log=midwatch.folder / "drain.log", cwd=ROOT)
     try:
