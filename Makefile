@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Test processes side by side.
+WORKERS ?= 2
 
 # A Python 3.13 or newer: on PATH, from pyenv, or from uv.
 PYTHON = $(shell tools/find-python)
@@ -22,11 +24,11 @@ $(VENV)/.installed: requirements-dev.txt pyproject.toml
 	@touch $@
 
 test: install ## Run the tests that need nothing but Python
-	$(BIN)/python -m pytest tests -m "not e2e"
+	$(BIN)/python -m pytest tests -m "not e2e" -n $(WORKERS)
 
 e2e: install ## Run the tests on a real Kubernetes control plane (needs Go 1.26, unshare, nsenter, setpriv)
 	$(BIN)/python -m tests.kit.controlplane.build
-	$(BIN)/python -m pytest tests/e2e tests/contract -m e2e
+	$(BIN)/python -m pytest tests/e2e tests/contract -m e2e -n $(WORKERS)
 
 lint: install ## Lint and formatting
 	$(BIN)/ruff check .

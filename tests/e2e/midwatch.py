@@ -96,7 +96,7 @@ class Midwatch:
     def drain(self, node: str, *args: str) -> Done:
         """`midwatch drain --output json`, on the fleet's first cluster."""
         context = next(iter(self.fleet.clusters))
-        return call("drain", node, "--context", context, *self.flags, "--output", "json", *args, seconds=120)
+        return call("drain", node, "--context", context, *self.flags, "--output", "json", *args, seconds=220)
 
     def uncordon(self, node: str) -> Done:
         """`midwatch uncordon`, likewise."""
