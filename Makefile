@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # A Python 3.13 or newer: on PATH, from pyenv, or from uv.
 PYTHON = $(shell tools/find-python)
 
-.PHONY: help install test e2e check lint types imports bench requirements reference clean
+.PHONY: help install test soak e2e check lint types imports bench requirements reference clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s $$'\t'
@@ -23,6 +23,9 @@ $(VENV)/.installed: requirements-dev.txt pyproject.toml
 
 test: install ## Run the tests that need nothing but Python
 	$(BIN)/python -m pytest tests -m "not e2e"
+
+soak: install ## Run random fleets (N=1000 SEED=7)
+	$(BIN)/python -m tests.soak --number $(or $(N),100) --seed $(or $(SEED),0)
 
 e2e: install ## Run the tests on a real Kubernetes control plane (needs Go 1.26, unshare, nsenter, setpriv)
 	$(BIN)/python -m tests.kit.controlplane.build

@@ -99,6 +99,14 @@ class SimulatedCluster:
 
         self._loop.call(apply)
 
+    def set_behaviour(self, node: str, behaviour: Behaviour) -> None:
+        """Say how a machine takes its next reboot."""
+
+        def apply() -> None:
+            self._plane.kubelets.machines[node].behaviour = behaviour
+
+        self._loop.call(apply)
+
     def require_reboot(self, node: str, *packages: str, age: timedelta = timedelta(0)) -> None:
         """Leave the sentinel on a machine; the node's condition follows. It has been there for `age`."""
         self._loop.call(lambda: self._plane.kubelets.require_reboot(node, packages, age))

@@ -149,8 +149,8 @@ class ApiServer:
         if drop_after is not None:
             timer = asyncio.get_running_loop().call_later(drop_after, _abort, request)
         try:
-            await response.prepare(request)
             with contextlib.suppress(ConnectionError):
+                await response.prepare(request)
                 await stream_events(response, call, watch, self._actions, self._idleness, deadline=deadline)
         finally:
             self._actions.close_watch(watch)

@@ -6,14 +6,16 @@ import json
 import logging
 import multiprocessing
 import os
+import signal
 import struct
-import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tests.e2e.midwatch import Run
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -68,11 +70,6 @@ class VirtualHost:
         self._url = ""
 
     @property
-    def pid(self) -> int | None:
-        """Of its process."""
-        return self._process.pid if self._process is not None else None
-
-    @property
     def lives(self) -> bool:
         """Whether its process runs."""
         return self._process is not None and self._process.is_alive()
@@ -86,6 +83,12 @@ class VirtualHost:
         self._process, self._pipe = process, ours
         assert ours.poll(_START_SECONDS), "the host did not start"
         self._url = ours.recv()
+
+    def strike_dead(self) -> None:
+        """`kill -9`, from any thread, without waiting for its end."""
+        if self._process is not None and self._process.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
 
     def kill(self) -> None:
         """`kill -9`."""
@@ -118,13 +121,9 @@ class VirtualHost:
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
 
-    def finish(self, run: str, seconds: float) -> JsonObject | None:
-        """The run when it has ended; None when it has not in time, or the host is gone meanwhile."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until and self.lives:
-            with suppress(OSError, ValueError):
-                _, view = self.ask("GET", f"runs/{run}")
-                if view.get("status") == "ended":
-                    return view
-            time.sleep(0.03)  # the poll of a process, not of a test
+    def view(self, run: str) -> Run | None:
+        """A run as it is now; None when the host does not answer."""
+        with suppress(OSError, ValueError):
+            code, view = self.ask("GET", f"runs/{run}")
+            return Run(view) if code == 200 else None
         return None
