@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
-from activities.nodes import GONE, note, on_fresh
+from activities.nodes import GONE, new_claim, note, on_fresh
 from midwatch.domain.by_hand import DrainedPod, GivenBack, Previewed, PreviewStep, Reported, ReportStep
 from midwatch.domain.eviction import Answer, EvictionResult, read_answer
-from midwatch.domain.nodes import Claim, NodeView
+from midwatch.domain.nodes import NodeView
 from midwatch.domain.outcomes import NodeOutcome
 from midwatch.domain.pod_budgets import BudgetView, covering
 from midwatch.domain.pods import Judged, Moment, PodVerdict, judge_pod
@@ -34,9 +34,7 @@ async def claim_by_hand(client: KubeClient, step: NodeStep) -> Claimed:
         if node.claim is None or node.claim.run != step.run:
             if node.claim is not None:
                 await reboot_pods.delete_reboot_pod(client, node.claim.run, node.name)
-            was = node.cordoned_by_others
-            claim = Claim(run=step.run, boot_id=node.boot_id, was_unschedulable=was, by_hand=True)
-            await nodes.claim_node(client, node, claim)
+            await nodes.claim_node(client, node, new_claim(node, step.run, by_hand=True))
             await note(client, node, step.run, "MidwatchClaimed", f"drain {step.run} empties this node by hand")
         return Claimed(outcome=None, reason=None, before=before)
 

@@ -64,6 +64,16 @@ async def note(client: KubeClient, node: NodeView, run: str, reason: str, text: 
         _log.warning("no event %s on node %s: %s: %s", reason, node.name, error.code, error.message)
 
 
+def new_claim(node: NodeView, run: str, *, by_hand: bool = False) -> Claim:
+    """A run's claim of a node. One that a dead run has cordoned is past that: its cordon is ours to undo from now on.
+
+    Without that phase it would look like a human's, who came between our claim and our cordon.
+    """
+    others = node.cordoned_by_others
+    phase = NodePhase.DRAIN if node.unschedulable and not others else NodePhase.CLAIM
+    return Claim(run=run, boot_id=node.boot_id, was_unschedulable=others, phase=phase, by_hand=by_hand)
+
+
 async def claim_node(client: KubeClient, step: NodeStep) -> Claimed:
     """Step 1: make the node ours, unless it is no candidate any more, or the lease is another's.
 
@@ -87,7 +97,7 @@ async def claim_node(client: KubeClient, step: NodeStep) -> Claimed:
             return Claimed(outcome=lost.outcome, reason=lost.reason)
         if node.claim is not None:
             await reboot_pods.delete_reboot_pod(client, node.claim.run, node.name)
-        claim = Claim(run=step.run, boot_id=node.boot_id, was_unschedulable=node.cordoned_by_others)
+        claim = new_claim(node, step.run)
         await nodes.claim_node(client, node, claim)
         await note(client, node, step.run, "MidwatchClaimed", f"run {step.run} patches this node")
         return Claimed(outcome=None, reason=None, before=_before(node), packages=packages)

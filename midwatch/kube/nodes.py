@@ -72,7 +72,7 @@ async def claim_node(client: KubeClient, node: NodeView, claim: Claim) -> None:
         RUN: claim.run,
         BOOT_ID: claim.boot_id,
         WAS_UNSCHEDULABLE: "true" if claim.was_unschedulable else "false",
-        PHASE: NodePhase.CLAIM.value,
+        PHASE: claim.phase.value,
         BY_HAND: "true" if claim.by_hand else None,
     }
     await _patch(client, node, {"metadata": {"annotations": {**notes}}})

@@ -19,8 +19,11 @@ class NodeBook:
     """Kept up to date by the watcher, in the simulator's thread."""
 
     def __init__(self, staged: Staged) -> None:
-        self.human: set[str] = set()
+        self.human: dict[str, float] = {}
+        """The nodes that a human has cordoned, and when; 0 for those from before the run."""
         self._nodes: dict[str, Node] = {}
+        self._let_go_at: dict[str, float] = {}
+        """When somebody else last uncordoned or deleted a node that Midwatch held."""
         self._down_at: dict[str, float] = {}
         self._claimed_at: dict[str, float] = {}
         self._cordoned: set[str] = set()
@@ -31,7 +34,10 @@ class NodeBook:
             name = node.metadata.name
             self._nodes[name] = node
             if node.spec.unschedulable:
-                (self._cordoned if _RUN in node.metadata.annotations else self.human).add(name)
+                if _RUN in node.metadata.annotations:
+                    self._cordoned.add(name)
+                else:
+                    self.human[name] = 0.0
             if not node.ready:
                 self._down_at[name] = 0.0
 
@@ -44,6 +50,11 @@ class NodeBook:
         """Whether a run has the node claimed and cordoned."""
         node = self._nodes.get(name)
         return node is not None and node.spec.unschedulable and _RUN in node.metadata.annotations
+
+    def held_lately(self, name: str, seconds: float) -> bool:
+        """Whether a run holds the node, or did until somebody else uncordoned or deleted it a moment ago."""
+        let_go = self._let_go_at.get(name)
+        return self.holds(name) or (let_go is not None and time.monotonic() - let_go < seconds)
 
     def run_of(self, name: str) -> str:
         """The run that has it claimed."""
@@ -74,8 +85,11 @@ class NodeBook:
 
     def forget(self, name: str) -> None:
         """Its object is deleted."""
+        if self.holds(name):
+            self._let_go_at[name] = time.monotonic()
+        self.human.pop(name, None)
         self._nodes.pop(name, None)
-        for marks in (self.human, self._cordoned, self._began):
+        for marks in (self._cordoned, self._began):
             marks.discard(name)
         for times in (self._down_at, self._claimed_at):
             times.pop(name, None)
@@ -84,18 +98,20 @@ class NodeBook:
         """The nodes that count when this one is started."""
         before = self._claimed_at.get(starting, time.monotonic()) - fresh_seconds
         down = {name for name, since in self._down_at.items() if since <= before or name in self._claimed_at}
-        others = {name for name in self.human if name not in self._down_at} if cordoned else set()
+        others = {name for name, since in self.human.items() if since <= before} if cordoned else set()
         return {starting} | down | set(self._claimed_at) | self._cordoned | others
 
     def _note_cordon(self, name: str, *, on: bool, ours: bool) -> None:
         if not on:
-            self.human.discard(name)
+            if not ours:
+                self._let_go_at[name] = time.monotonic()
+            self.human.pop(name, None)
             self._cordoned.discard(name)
         elif ours:
             self._cordoned.add(name)
             self._began.add(name)
         else:
-            self.human.add(name)
+            self.human[name] = time.monotonic()
 
 
 def is_fit(node: Node) -> str | None:

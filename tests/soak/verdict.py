@@ -51,7 +51,7 @@ def judge(case: Case, staged: Sequence[Staged], watchers: Sequence[Watcher], rep
         found = [text for each in seen for text in _node(each, watcher, _others(one))]
         found += [text for each in seen if looked or not each.plan.claimed for text in _leftovers(each, watcher)]
         found += _left_in_namespace(one, cluster, watcher)
-        if one.plan.holder not in {"", DEAD_RUN} and (cluster["outcome"] != "busy" or watcher.changes):
+        if one.plan.holder not in {"", DEAD_RUN} and (looked or watcher.changes):
             found.append(f"{one.plan.holder} held the lease, and the run made {watcher.changes} changes: {cluster}")
         problems += [f"{one.plan.name}: {text}" for text in found]
     if case.calm:

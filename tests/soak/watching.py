@@ -120,16 +120,16 @@ class Watcher:
             if change.type is ChangeType.ADDED:
                 self._look_at_reboot(node)
             return
-        if not self._book.holds(node):
+        if not self._book.held_lately(node, _FRESH_SECONDS):
             self._say(f"{name} was told to go, and {node} is neither claimed nor cordoned")
         if by == "delete pods" and self._policy["drain"]["onTimeout"] != "delete":
             self._say(f"{name} was deleted past the budgets")
 
     def _look_at_reboot(self, node: str) -> None:
         self.reboot_pods[node] += 1
-        if not self._book.holds(node):
+        if not self._book.held_lately(node, _FRESH_SECONDS):
             self._say(f"a reboot pod was started on {node}, which is neither claimed nor cordoned")
-        if node in self._book.human:
+        if time.monotonic() - self._book.human.get(node, time.monotonic()) > _FRESH_SECONDS:
             self._say(f"a reboot pod was started on {node}, which a human has cordoned")
         self._check_lease(f"a reboot pod was started on {node}", self._book.run_of(node))
         if self._policy["drain"]["onTimeout"] != "reboot-anyway" and (left := self._pods.to_drain(node)):
