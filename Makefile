@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # A Python 3.13 or newer: on PATH, from pyenv, or from uv.
 PYTHON = $(shell tools/find-python)
 
-.PHONY: help install test soak e2e check lint types imports bench requirements reference clean
+.PHONY: help install test soak e2e check lint types imports bench histories requirements reference clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s $$'\t'
@@ -46,6 +46,9 @@ check: lint types imports test ## Lint, types, imports, tests
 bench: install ## Benchmarks (ONLY=name for one)
 	$(BIN)/python -m tests.kit.controlplane.build
 	$(BIN)/python -m tests.bench $(ONLY)
+
+histories: install ## Record the histories anew that the replay tests replay (after a change that is meant to break them)
+	$(BIN)/python -m tests.unit.orchestrators.histories
 
 requirements: install ## Pin the requirements anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --python-version 3.13 --no-annotate --quiet --output-file requirements.txt

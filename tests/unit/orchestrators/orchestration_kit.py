@@ -18,6 +18,7 @@ from durabletask.worker import TaskHubGrpcWorker
 
 from midwatch.domain.base import Json, Message
 from midwatch.domain.budget import Availability, Candidate
+from midwatch.domain.by_hand import GivenBack, Previewed, Reported
 from midwatch.domain.clusters import ClusterRef
 from midwatch.domain.policy import Policy
 from midwatch.domain.proof import Before
@@ -92,6 +93,7 @@ class Stage:
         self.backend = Backend(Journal(folder / "journal.db"), VirtualClock(), lambda _error: None)
         self.backend.resume_work()
         self.calls: list[Call] = []
+        self.turns: list[tuple[pb.OrchestratorRequest, pb.OrchestratorResponse]] = []
         self._script: dict[str, Answer] = {
             "acquire_lease": always(LeaseHeld(held=True, holder=RUN)),
             "release_lease": always(LeaseHeld(held=False, holder="")),
@@ -104,6 +106,10 @@ class Stage:
             "look_for_boot": always(BACK),
             "look_for_proof": always(BACK),
             "release_node": always(Released()),
+            "claim_by_hand": always(Claimed(outcome=None, reason=None, before=BEFORE)),
+            "preview_drain": always(Previewed(pods=(), uids=())),
+            "report_drain": always(Reported(left=frozenset())),
+            "give_back": always(GivenBack(ours=True, reason="uncordoned")),
         }
         self._worker = TaskHubGrpcWorker(emit_trace_spans=False, logger=logging.Logger("quiet", logging.CRITICAL))
         for orchestrator in ORCHESTRATORS:
@@ -187,6 +193,7 @@ class Stage:
         answers = _Answers()
         if (turn := self.backend.take_turn(self)) is not None:
             self._worker._execute_orchestrator(turn.orchestratorRequest, answers, turn.completionToken)
+            self.turns.append((turn.orchestratorRequest, answers.turns[0]))
             self.backend.complete_turn(answers.turns[0])
         elif (activity := self.backend.take_activity(self)) is not None:
             self._worker._execute_activity(activity.activityRequest, answers, activity.completionToken)
