@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 RUN = "20261124-030000-abc123"
 OTHER = "20261123-030000-dead00"
 NODE = "blue-1"
-IDLE_SECONDS = 0.03
+IDLE_SECONDS = 0.01
 
 
 def policy(**sections: dict[str, object]) -> Policy:
@@ -51,7 +51,11 @@ class Bench:
 
     async def call(self, name: str, step: Message) -> Json:
         """What an activity answers, as the orchestration gets it."""
-        return await self._activities[name](step.to_wire())
+        return await self.answer(name, step.to_wire())
+
+    async def answer(self, name: str, payload: Json) -> Json:
+        """The same, from and to JSON."""
+        return await self._activities[name](payload)
 
     async def do[R: Message](self, name: str, step: Message, result: type[R]) -> R:
         """The result of an activity that succeeds."""
