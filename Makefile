@@ -9,7 +9,7 @@ WORKERS ?= 2
 # A Python 3.13 or newer: on PATH, from pyenv, or from uv.
 PYTHON = $(shell tools/find-python)
 
-.PHONY: help install test e2e check lint types imports bench requirements reference clean
+.PHONY: help install test soak e2e check lint types imports bench histories requirements reference clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s $$'\t'
@@ -25,6 +25,9 @@ $(VENV)/.installed: requirements-dev.txt pyproject.toml
 
 test: install ## Run the tests that need nothing but Python
 	$(BIN)/python -m pytest tests -m "not e2e" -n $(WORKERS)
+
+soak: install ## Run random fleets (N=1000 SEED=7)
+	$(BIN)/python -m tests.soak --number $(or $(N),100) --seed $(or $(SEED),0)
 
 e2e: install ## Run the tests on a real Kubernetes control plane (needs Go 1.26, unshare, nsenter, setpriv)
 	$(BIN)/python -m tests.kit.controlplane.build
@@ -45,6 +48,9 @@ check: lint types imports test ## Lint, types, imports, tests
 bench: install ## Benchmarks (ONLY=name for one)
 	$(BIN)/python -m tests.kit.controlplane.build
 	$(BIN)/python -m tests.bench $(ONLY)
+
+histories: install ## Record the histories anew that the replay tests replay (after a change that is meant to break them)
+	$(BIN)/python -m tests.unit.orchestrators.histories
 
 requirements: install ## Pin the requirements anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --python-version 3.13 --no-annotate --quiet --output-file requirements.txt

@@ -6,7 +6,7 @@ from durabletask.task import OrchestrationContext, TimerTask
 
 from midwatch.domain import lease
 from midwatch.domain.steps import ClusterStep, Failure, LeaseHeld
-from orchestrators.calls import BRIEF, StepError, Steps, call, call_until_done
+from orchestrators.calls import BRIEF, UNAVAILABLE, StepError, Steps, call, call_until_done
 
 
 class LeaseKeeper:
@@ -20,8 +20,22 @@ class LeaseKeeper:
         self.renewals = 0
 
     def take(self) -> Steps[LeaseHeld]:
-        """Take the lease, or say who holds it. Raises StepError."""
-        return (yield from call(self._ctx, "acquire_lease", self._step, LeaseHeld, BRIEF))
+        """Take the lease, or say who holds it. Raises StepError.
+
+        When no answer came the lease may be ours all the same, and nobody would work under it: it is given back.
+        """
+        try:
+            return (yield from call(self._ctx, "acquire_lease", self._step, LeaseHeld, BRIEF))
+        except StepError as error:
+            if error.code != UNAVAILABLE:
+                raise
+            failure = error
+        try:
+            yield from call(self._ctx, "release_lease", self._step, LeaseHeld, BRIEF)
+        except StepError:
+            text = f"{failure.message}; whether the lease was taken is not known"
+            raise StepError(failure.code, text) from failure
+        raise failure
 
     def timer(self) -> TimerTask | None:
         """Completes when the lease is to be renewed; None when it is lost."""

@@ -47,16 +47,22 @@ async def hold_lease(client: KubeClient, holder: str, now: datetime) -> LeaseHel
 
 
 async def free_lease(client: KubeClient, holder: str, now: datetime) -> LeaseHeld:
-    """Give the lease back, if `holder` has it. A second call does nothing."""
-    for _ in range(_TRIES):
+    """Give the lease back, if `holder` has it. A second call does nothing.
+
+    Raises:
+        Conflict: somebody else changed it each time between our look and our write; it is still held.
+    """
+    for attempt in range(1, _TRIES + 1):
         lease = await read_lease(client)
         if lease is None or lease.holder != holder:
             break
         try:
             await _write(client, lease, "", now)
         except (Conflict, NotFound):
-            continue
-        break
+            if attempt == _TRIES:
+                raise
+        else:
+            break
     return LeaseHeld(held=False, holder="")
 
 

@@ -75,6 +75,11 @@ class Agenda:
             self._timer.cancel()
         self._tell_idle()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is due, now or later."""
+        return not self._drop_cancelled()
+
     async def idle(self) -> None:
         """Wait until nothing is due any more, now or later."""
         if self._drop_cancelled():

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TypedDict, Unpack
 
+from midwatch.simulator import node_status
 from midwatch.simulator.access import Rule
 from midwatch.simulator.documents import JsonObject, namespace_of, put, text
 from midwatch.simulator.faults import Fault
@@ -98,9 +99,27 @@ class SimulatedCluster:
 
         self._loop.call(apply)
 
+    def set_behaviour(self, node: str, behaviour: Behaviour) -> None:
+        """Say how a machine takes its next reboot."""
+
+        def apply() -> None:
+            self._plane.kubelets.machines[node].behaviour = behaviour
+
+        self._loop.call(apply)
+
     def require_reboot(self, node: str, *packages: str, age: timedelta = timedelta(0)) -> None:
         """Leave the sentinel on a machine; the node's condition follows. It has been there for `age`."""
         self._loop.call(lambda: self._plane.kubelets.require_reboot(node, packages, age))
+
+    def set_condition(self, node: str, kind: str, status: str | None, *, age: timedelta = timedelta(0)) -> None:
+        """Have a node's condition say this, last confirmed `age` ago; None takes the condition away."""
+
+        def apply() -> None:
+            record = self._plane.registry.find(NODES, "", node)
+            doc = node_status.told(record.doc, kind, status, self._plane.world.now() - age)
+            self._plane.store.put(NODES, doc)
+
+        self._loop.call(apply)
 
     def power_off(self, node: str) -> None:
         """End a machine at once, as a power cut; it boots again as its behaviour says."""
@@ -167,6 +186,12 @@ class SimulatedCluster:
         raised by `check`.
         """
         self._loop.call(lambda: self._plane.observe(observer))
+
+    @property
+    def acting(self) -> tuple[str, str, str]:
+        """For observers: the request (user, verb, resource) that makes the change; empty: the cluster itself."""
+        call = self._plane.server.acting
+        return (call.user, call.verb, call.what) if call is not None else ("", "", "")
 
     def quiesce(self, seconds: float = 60.0) -> None:
         """Wait until nothing is due any more: no boot, no pod on its way, no controller with work.

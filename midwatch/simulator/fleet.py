@@ -10,7 +10,7 @@ from midwatch.simulator.cluster import SimulatedCluster
 from midwatch.simulator.kubeconfig import write_kubeconfig
 from midwatch.simulator.loops import LoopThread
 from midwatch.simulator.machines import Behaviour, NodeSpec
-from midwatch.simulator.plane import Plane
+from midwatch.simulator.plane import FleetSettings, Plane
 from midwatch.simulator.world import Timings
 
 _ZONES = 3
@@ -26,15 +26,20 @@ class SimulatedFleet:
         scale: real seconds per simulated second: 1 is real time, 0.02 is fifty times as fast, 0 takes no time at all.
         timings: how long things take, in simulated seconds.
         history: how many changes a watch may lag behind before it gets 410.
+        idle_watch_seconds: a watch with a time limit is over as soon as the cluster has been idle for so many real
+            seconds: nothing due, no request, no change. It is what lets hours pass at scale 0. None: it lasts.
     """
 
     def __init__(
-        self, *, seed: int = 0, scale: float = 1.0, timings: Timings | None = None, history: int = _HISTORY
+        self,
+        *,
+        seed: int = 0,
+        scale: float = 1.0,
+        timings: Timings | None = None,
+        history: int = _HISTORY,
+        idle_watch_seconds: float | None = None,
     ) -> None:
-        self._seed = seed
-        self._scale = scale
-        self._timings = timings or Timings()
-        self._history = history
+        self._settings = FleetSettings(seed, scale, timings or Timings(), history, idle_watch_seconds)
         self._loop = LoopThread("simulator")
         self._planes: list[Plane] = []
         self.clusters: dict[str, SimulatedCluster] = {}
@@ -87,7 +92,7 @@ class SimulatedFleet:
             raise ValueError(f"there is a cluster {name!r} already")
 
         async def start() -> tuple[Plane, str, str]:
-            plane = Plane(name, seed=self._seed, scale=self._scale, timings=self._timings, history=self._history)
+            plane = Plane(name, self._settings)
             return plane, *await plane.start()
 
         plane, server, ca = self._loop.run(start())

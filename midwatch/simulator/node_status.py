@@ -126,6 +126,13 @@ def aged_need(node: JsonObject, since: datetime) -> JsonObject:
     return put(node, listed, "status", "conditions")
 
 
+def told(node: JsonObject, kind: str, status: str | None, when: datetime) -> JsonObject:
+    """The node with a condition that says this since then, or without it."""
+    others: list[JsonValue] = [c for c in objects(node, "status", "conditions") if c.get("type") != kind]
+    said = [] if status is None else [_condition(kind, (status, "Told", "as a test says"), when)]
+    return put(node, [*others, *said], "status", "conditions")
+
+
 def _status(node: JsonObject, machine: Machine, now: datetime, ready: tuple[str, str, str]) -> JsonObject:
     conditions = [_condition(kind, ("False", *_QUIET[kind]), now) for kind in PRESSURES]
     conditions.append(_condition("Ready", ready, now))

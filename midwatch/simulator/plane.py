@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 
 from midwatch.simulator.access import Access
@@ -20,6 +21,7 @@ from midwatch.simulator.controllers.service_accounts import ServiceAccounts
 from midwatch.simulator.deletion import Deletions
 from midwatch.simulator.eviction import Evictions
 from midwatch.simulator.faults import Faults
+from midwatch.simulator.idleness import Idleness
 from midwatch.simulator.kubelets import Kubelets
 from midwatch.simulator.registry import Registry
 from midwatch.simulator.server import ApiServer
@@ -31,23 +33,26 @@ from midwatch.simulator.world import Timings, World
 _NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
+@dataclass(frozen=True, slots=True)
+class FleetSettings:
+    """What all clusters of a fleet have in common; `SimulatedFleet` says what it means."""
+
+    seed: int
+    scale: float
+    timings: Timings
+    history: int
+    idle_watch_seconds: float | None
+
+
 class Plane:
-    """All parts of a cluster. Everything here is for the loop's thread.
+    """All parts of a cluster. Everything here is for the loop's thread; the settings are those of the fleet."""
 
-    Args:
-        name: of the cluster; with `seed` it decides on all dice.
-        seed: of the fleet.
-        scale: real seconds per simulated second.
-        timings: how long things take.
-        history: how many changes a watch may lag behind.
-    """
-
-    def __init__(self, name: str, *, seed: int, scale: float, timings: Timings, history: int) -> None:
+    def __init__(self, name: str, settings: FleetSettings) -> None:
         self.failures: list[Exception] = []
         self.store = Store()
-        dice = random.Random(f"{seed}/{name}")  # noqa: S311 - a simulation that can be repeated
-        self.world = World(name, self.store, Agenda(scale, self.failures.append), dice, timings)
-        self.hub = WatchHub(self.store, history)
+        dice = random.Random(f"{settings.seed}/{name}")  # noqa: S311 - a simulation that can be repeated
+        self.world = World(name, self.store, Agenda(settings.scale, self.failures.append), dice, settings.timings)
+        self.hub = WatchHub(self.store, settings.history)
         self.registry = Registry(self.world)
         self.deletions = Deletions(self.registry)
         budgets = Budgets(self.world)
@@ -63,7 +68,9 @@ class Plane:
         self.workloads = WorkloadMaker(self.registry)
         self.access = Access(name)
         self.faults = Faults(dice)
-        self.server = ApiServer(self.actions, self.access, self.faults)
+        idleness = Idleness(self.world.agenda, settings.idle_watch_seconds)
+        self.store.observe(lambda _: idleness.touch())
+        self.server = ApiServer(self.actions, self.access, self.faults, idleness)
         self._beating: asyncio.Task[None] | None = None
 
     async def start(self) -> tuple[str, str]:

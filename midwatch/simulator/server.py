@@ -16,6 +16,7 @@ from midwatch.simulator.authority import Identity
 from midwatch.simulator.calls import Call, parse_call
 from midwatch.simulator.documents import JsonObject, part, put, text
 from midwatch.simulator.faults import FaultKind, Faults
+from midwatch.simulator.idleness import Idleness
 from midwatch.simulator.refusals import Refusal, unauthorized
 from midwatch.simulator.store import serialise
 from midwatch.simulator.streams import stream_events
@@ -32,15 +33,18 @@ class ApiServer:
 
     Attributes:
         calls: how many requests for resources there were, by (user, verb, resource).
+        acting: the request whose changes are being made at this moment, for observers; None: it is the cluster itself.
     """
 
-    def __init__(self, actions: Actions, access: Access, faults: Faults) -> None:
+    def __init__(self, actions: Actions, access: Access, faults: Faults, idleness: Idleness) -> None:
         self._actions = actions
         self._access = access
         self._faults = faults
+        self._idleness = idleness
         self._documents = {path: serialise(doc) for path, doc in discovery.documents().items()}
         self._runner: web.ServerRunner | None = None
         self.calls: Counter[tuple[str, str, str]] = Counter()
+        self.acting: Call | None = None
 
     async def start(self, identity: Identity) -> int:
         """Listen on a free port of the loopback interface; the port.
@@ -71,7 +75,10 @@ class ApiServer:
             call = parse_call(user, request.method, request.path, request.query, accept)
             self._access.check(call)
             self.calls[user, call.verb, call.what] += 1
-            return await self._serve(request, call)
+            if call.verb == "watch":
+                return await self._serve(request, call)
+            with self._idleness.request():
+                return await self._serve(request, call)
         except Refusal as refusal:
             return _refused(refusal)
 
@@ -113,9 +120,16 @@ class ApiServer:
             return await self._watch(request, call, drop.seconds if drop is not None else None)
         if FaultKind.LOST_ANSWER in faults:
             with contextlib.suppress(Refusal):
-                self._actions.act(call, body)
+                self._act(call, body)
             return _broken(request)
-        return _answer(self._actions.act(call, body))
+        return _answer(self._act(call, body))
+
+    def _act(self, call: Call, body: Body) -> Reply:
+        self.acting = call
+        try:
+            return self._actions.act(call, body)
+        finally:
+            self.acting = None
 
     async def _watch(self, request: web.BaseRequest, call: Call, drop_after: float | None) -> web.StreamResponse:
         seconds = call.whole("timeoutSeconds")
@@ -135,9 +149,9 @@ class ApiServer:
         if drop_after is not None:
             timer = asyncio.get_running_loop().call_later(drop_after, _abort, request)
         try:
-            await response.prepare(request)
             with contextlib.suppress(ConnectionError):
-                await stream_events(response, call, watch, self._actions, deadline)
+                await response.prepare(request)
+                await stream_events(response, call, watch, self._actions, self._idleness, deadline=deadline)
         finally:
             self._actions.close_watch(watch)
             if timer is not None:

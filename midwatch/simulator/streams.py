@@ -9,6 +9,7 @@ from aiohttp import web
 from midwatch.simulator.actions import Actions
 from midwatch.simulator.calls import Call
 from midwatch.simulator.documents import JsonObject
+from midwatch.simulator.idleness import Idleness
 from midwatch.simulator.store import ChangeType, Record, serialise
 from midwatch.simulator.watches import Seen, Watch
 
@@ -21,15 +22,18 @@ _INITIAL_END = "k8s.io/initial-events-end"
 class _Stream:
     """One watch on its way to the client."""
 
-    def __init__(self, response: web.StreamResponse, call: Call, watch: Watch, actions: Actions) -> None:
+    def __init__(
+        self, response: web.StreamResponse, call: Call, watch: Watch, actions: Actions, idleness: Idleness
+    ) -> None:
         self._response = response
         self._call = call
         self._watch = watch
         self._actions = actions
+        self._idleness = idleness
         self._bookmarks = call.query.get("allowWatchBookmarks", "") in {"1", "true"}
 
     async def run(self, deadline: float | None) -> None:
-        """Send events until the deadline, or until the watch is closed."""
+        """Send events until the deadline (or until nothing can happen before it), or until the watch is closed."""
         await self._send(self._watch.take())
         if self._call.query.get("sendInitialEvents") == "true":
             await self.bookmark({_INITIAL_END: "true"})
@@ -41,7 +45,11 @@ class _Stream:
             if next_bookmark is not None and now >= next_bookmark:
                 await self.bookmark({})
                 next_bookmark = now + _BOOKMARK_SECONDS
-            ends = [at for at in (deadline, next_bookmark) if at is not None]
+            if deadline is not None and self._idleness.has_lasted(now):
+                return
+            idle = self._idleness.seconds if deadline is not None else None
+            look = None if idle is None else now + idle
+            ends = [at for at in (deadline, next_bookmark, look) if at is not None]
             await self._watch.wait(max(0.0, min(ends) - now) if ends else None)
             await self._send(self._watch.take())
 
@@ -69,11 +77,17 @@ class _Stream:
 
 
 async def stream_events(
-    response: web.StreamResponse, call: Call, watch: Watch, actions: Actions, deadline: float | None
+    response: web.StreamResponse,
+    call: Call,
+    watch: Watch,
+    actions: Actions,
+    idleness: Idleness,
+    *,
+    deadline: float | None,
 ) -> None:
     """Send a watch's events until its deadline (of the monotonic clock), or until it is closed.
 
     Raises:
         ConnectionError: the client is gone.
     """
-    await _Stream(response, call, watch, actions).run(deadline)
+    await _Stream(response, call, watch, actions, idleness).run(deadline)

@@ -93,6 +93,7 @@ class Stage:
         self.backend = Backend(Journal(folder / "journal.db"), VirtualClock(), lambda _error: None)
         self.backend.resume_work()
         self.calls: list[Call] = []
+        self.turns: list[tuple[pb.OrchestratorRequest, pb.OrchestratorResponse]] = []
         self._script: dict[str, Answer] = {
             "acquire_lease": always(LeaseHeld(held=True, holder=RUN)),
             "release_lease": always(LeaseHeld(held=False, holder="")),
@@ -192,6 +193,7 @@ class Stage:
         answers = _Answers()
         if (turn := self.backend.take_turn(self)) is not None:
             self._worker._execute_orchestrator(turn.orchestratorRequest, answers, turn.completionToken)
+            self.turns.append((turn.orchestratorRequest, answers.turns[0]))
             self.backend.complete_turn(answers.turns[0])
         elif (activity := self.backend.take_activity(self)) is not None:
             self._worker._execute_activity(activity.activityRequest, answers, activity.completionToken)

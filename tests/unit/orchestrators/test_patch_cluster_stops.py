@@ -26,12 +26,23 @@ from tests.unit.orchestrators.orchestration_kit import (
 
 
 def test_a_cluster_that_does_not_answer_is_unreachable_after_three_tries(stage: Stage) -> None:
-    stage.on("acquire_lease", in_turn(RuntimeError("no route to host")))
+    for activity in ("acquire_lease", "release_lease"):
+        stage.on(activity, in_turn(RuntimeError("no route to host")))
+    result = patch(stage)
+    text = "no route to host; whether the lease was taken is not known"
+    assert (result.outcome, result.error) == (
+        ClusterOutcome.UNREACHABLE, Failure(code="unavailable", message=text),
+    )  # fmt: skip
+    assert stage.names == ["acquire_lease"] * 3 + ["release_lease"] * 3
+
+
+def test_a_lease_that_may_have_been_taken_without_an_answer_is_given_back(stage: Stage) -> None:
+    stage.on("acquire_lease", in_turn(RuntimeError("the connection broke")))
     result = patch(stage)
     assert (result.outcome, result.error) == (
-        ClusterOutcome.UNREACHABLE, Failure(code="unavailable", message="no route to host"),
+        ClusterOutcome.UNREACHABLE, Failure(code="unavailable", message="the connection broke"),
     )  # fmt: skip
-    assert stage.names == ["acquire_lease"] * 3
+    assert stage.names == ["acquire_lease"] * 3 + ["release_lease"]
 
 
 def test_a_cluster_that_cannot_be_surveyed_gives_its_lease_back(stage: Stage) -> None:
