@@ -74,6 +74,13 @@ class VirtualHost:
         """Whether its process runs."""
         return self._process is not None and self._process.is_alive()
 
+    @property
+    def peak_kib(self) -> int:
+        """The most memory that its process has had."""
+        assert self._process is not None
+        lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
     def start(self) -> None:
         """Start it and wait until it serves."""
         ours, theirs = _forks.Pipe()

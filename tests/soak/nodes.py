@@ -22,6 +22,7 @@ class NodeBook:
         self.human: dict[str, float] = {}
         """The nodes that a human has cordoned, and when; 0 for those from before the run."""
         self._nodes: dict[str, Node] = {}
+        self._deleted_at: list[float] = []
         self._let_go_at: dict[str, float] = {}
         """When somebody else last uncordoned or deleted a node that Midwatch held."""
         self._down_at: dict[str, float] = {}
@@ -41,10 +42,9 @@ class NodeBook:
             if not node.ready:
                 self._down_at[name] = 0.0
 
-    @property
-    def total(self) -> int:
-        """How many nodes there are."""
-        return len(self._nodes)
+    def total(self, fresh_seconds: float) -> int:
+        """How many nodes there were a moment ago, before others deleted some."""
+        return len(self._nodes) + sum(time.monotonic() - when < fresh_seconds for when in self._deleted_at)
 
     def holds(self, name: str) -> bool:
         """Whether a run has the node claimed and cordoned."""
@@ -87,6 +87,7 @@ class NodeBook:
         """Its object is deleted."""
         if self.holds(name):
             self._let_go_at[name] = time.monotonic()
+        self._deleted_at.append(time.monotonic())
         self.human.pop(name, None)
         self._nodes.pop(name, None)
         for marks in (self._cordoned, self._began):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.soak.staging import Staged
 
 US = "midwatch"
-_FRESH_SECONDS = 1.0
+_FRESH_SECONDS = 1.5
 """What others did so shortly before may have come between Midwatch's look and its act."""
 
 
@@ -108,7 +108,7 @@ class Watcher:
 
     def _check_budget(self, name: str, how: str) -> None:
         counted = self._book.unavailable(name, _FRESH_SECONDS, cordoned=self._policy["nodes"]["countCordoned"] is True)
-        budget = budget_of(self._policy["nodes"]["maxUnavailable"], self._book.total)
+        budget = budget_of(self._policy["nodes"]["maxUnavailable"], self._book.total(_FRESH_SECONDS))
         if len(counted) > budget:
             self._say(f"{name} was {how}, and {len(counted)} are unavailable of {budget}: {sorted(counted)}")
 
