@@ -9,7 +9,7 @@ WORKERS ?= 2
 # A Python 3.13 or newer: on PATH, from pyenv, or from uv.
 PYTHON = $(shell tools/find-python)
 
-.PHONY: help install test soak e2e check lint types imports bench histories requirements reference clean
+.PHONY: help install demo test soak e2e check lint types imports bench histories requirements reference clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s $$'\t'
@@ -22,6 +22,9 @@ $(VENV)/.installed: requirements-dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@touch $@
+
+demo: install ## Three simulated clusters in one process, and a run that patches them (KEEP=1 leaves them up)
+	$(BIN)/midwatch demo $(if $(KEEP),--keep)
 
 test: install ## Run the tests that need nothing but Python
 	$(BIN)/python -m pytest tests -m "not e2e" -n $(WORKERS)

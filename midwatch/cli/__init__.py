@@ -13,10 +13,12 @@ from rich.console import Console
 from midwatch.cli import by_hand
 from midwatch.cli.client import RefusedError
 from midwatch.cli.commands import app
+from midwatch.cli.demo import demo
 from midwatch.domain.errors import MidwatchError
 
 app.command()(by_hand.drain)
 app.command()(by_hand.uncordon)
+app.command()(demo)
 
 _CANNOT_WRITE = {errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF}
 """Standard output is closed, full, or gone with its terminal."""

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 
 from midwatch.cli.client import ApiClient, RefusedError
-from midwatch.cli.tables import run_table
+from midwatch.cli.tables import live_table
 from midwatch.domain.runs import RunStatus, RunView
 
 _EVERY_SECONDS = 0.5
@@ -35,12 +35,12 @@ def follow(api: ApiClient, run: str, console: Console) -> RunView:
         KeyboardInterrupt: the second Control-C; the run goes on when a host resumes it.
     """
     try:
-        return _show(api, api.view(run), console)
+        return show(api, api.view(run), console)
     except (KeyboardInterrupt, OSError):  # OSError: the terminal is gone, and the hang-up signal is on its way
         console = _usable(console, f"stopping run {run}; nodes in work are put back first. Again to leave at once.")
     with contextlib.suppress(RefusedError):
         api.cancel(run)
-    raise Interrupted(_show(api, api.view(run), console))
+    raise Interrupted(show(api, api.view(run), console))
 
 
 def _usable(console: Console, message: str) -> Console:
@@ -52,11 +52,12 @@ def _usable(console: Console, message: str) -> Console:
     return console
 
 
-def _show(api: ApiClient, view: RunView, console: Console) -> RunView:
+def show(api: ApiClient, view: RunView, console: Console) -> RunView:
+    """Show a run until it ends, and no more than that: a Control-C goes to the caller."""
     if console.is_terminal:
         with Live(console=console, refresh_per_second=4, transient=True) as live:
             while True:
-                live.update(run_table(view, datetime.now(UTC)))
+                live.update(live_table(view, datetime.now(UTC)))
                 if view.status is RunStatus.ENDED:
                     return view
                 time.sleep(_EVERY_SECONDS)

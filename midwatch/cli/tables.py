@@ -20,7 +20,7 @@ from midwatch.domain.runs import ClusterInRun, NodeInRun, RunSummary, RunView
 from midwatch.domain.steps import SurveyedNode, SurveyView
 
 _STEPS = [phase for phase in NodePhase if phase not in {NodePhase.PENDING, NodePhase.ENDED}]
-_COLOURS = {
+COLOURS = {
     NodeOutcome.REBOOTED: "green",
     NodeOutcome.SKIPPED: "dim",
     NodeOutcome.GONE: "dim",
@@ -51,10 +51,18 @@ def duration(value: timedelta | None) -> str:
 def bar(phase: NodePhase, outcome: NodeOutcome | None) -> Text:
     """How far a node is: one cell a step."""
     done = len(_STEPS) if phase is NodePhase.ENDED else _STEPS.index(phase) if phase in _STEPS else 0
-    colour = _COLOURS.get(outcome, "red") if outcome is not None else "cyan"
+    colour = COLOURS.get(outcome, "red") if outcome is not None else "cyan"
     if phase is NodePhase.ENDED and outcome in {NodeOutcome.SKIPPED, NodeOutcome.CANCELLED}:
         done = 0
     return Text("█" * done, style=colour) + Text("░" * (len(_STEPS) - done), style="dim")
+
+
+def cluster_bar(cluster: ClusterInRun) -> Text:
+    """How many of a cluster's nodes have ended, as a share of the steps' cells."""
+    ended = sum(node.phase is NodePhase.ENDED for node in cluster.nodes)
+    cells = len(_STEPS)
+    done = cells * ended // len(cluster.nodes) if cluster.nodes else 0
+    return Text("█" * done, style="blue") + Text("░" * (cells - done if cluster.nodes else 0), style="dim")
 
 
 def run_table(run: RunView, now: datetime) -> Table:
@@ -71,6 +79,15 @@ def run_table(run: RunView, now: datetime) -> Table:
     return table
 
 
+def live_table(run: RunView, now: datetime) -> Table:
+    """The same for a screen that is drawn again and again: details are cut, so that every row stays one line."""
+    table = run_table(run, now)
+    for cell in table.columns[-1].cells:
+        if isinstance(cell, Text):
+            cell.no_wrap, cell.overflow = True, "ellipsis"
+    return table
+
+
 def _title(run: RunView, now: datetime) -> str:
     state = str(run.outcome or run.status)
     dry = ", dry run" if run.dry_run else ""
@@ -82,7 +99,8 @@ def _title(run: RunView, now: datetime) -> str:
 def _add_cluster(table: Table, cluster: ClusterInRun, now: datetime) -> None:
     state = str(cluster.outcome or cluster.status)
     error = f"{cluster.error.code}: {cluster.error.message}" if cluster.error else ""
-    table.add_row(escape(cluster.name), "", "", state, "", Text(error, style="red"), style="bold")
+    done = cluster_bar(cluster)
+    table.add_row(escape(cluster.name), "", done, state, "", Text(error, style="red"), style="bold")
     for node in cluster.nodes:
         ended = node.ended_at or now
         time = duration(ended - node.started_at) if node.started_at else ""

@@ -1,0 +1,90 @@
+"""`midwatch demo`: a fleet in the box. Three simulated clusters, the host, and one run, in this process alone."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from midwatch.cli.demo_fleet import BLOCKED, POLICY, SPEED, TIMINGS, build_fleet
+from midwatch.cli.follow import show
+from midwatch.cli.sandbox import Sandbox, open_sandbox
+from midwatch.cli.summary import summary_tables, totals
+from midwatch.domain.runs import RunView
+from midwatch.simulator import SimulatedFleet
+
+_PIPED_COLUMNS = 200
+_progress = Console(stderr=True)
+_result = Console(width=None if sys.stdout is not None and sys.stdout.isatty() else _PIPED_COLUMNS)
+
+Keep = Annotated[bool, typer.Option("--keep", help="Leave it up afterwards, to play with, until Control-C.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Draws boot times, ages and the names of pods.")]
+
+
+def demo(keep: Keep = False, seed: Seed = 7) -> None:
+    """Watch three simulated clusters being patched. Needs nothing, and touches nothing of yours."""
+    _say(f"Starting three simulated clusters in this process; their time runs {SPEED} times as fast.")
+    _say("Nothing of yours is read or touched: kubeconfig, policy and state are in a temporary folder.")
+    with _gone_at_the_end(), SimulatedFleet(seed=seed, scale=1 / SPEED, timings=TIMINGS) as fleet:
+        build_fleet(fleet, seed)
+        with open_sandbox(fleet, POLICY) as sandbox:
+            started = sandbox.api.start({"reason": "midwatch demo", "trigger": "cli"})
+            view = show(sandbox.api, sandbox.api.view(started.id), _progress)
+            nodes = sum(len(cluster.machines) for cluster in fleet.clusters.values())
+            _tell(view, nodes)
+            if keep:
+                _keep_up(sandbox)
+    if _failed(view) != {BLOCKED}:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _gone_at_the_end() -> Iterator[None]:
+    """After a Control-C: end everything, whatever else is pressed, and say how things are."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _say("Interrupted. The simulated clusters are gone, nothing runs any more, and nothing of yours was touched.")
+        raise
+
+
+def _tell(view: RunView, nodes: int) -> None:
+    for table in summary_tables(view, _result.width):
+        _result.print(table, "")
+    _result.print(totals(view, nodes), highlight=False, markup=False)
+    if _failed(view) != {BLOCKED}:
+        return
+    _result.print(
+        f"That {BLOCKED} ended as drain-failed is part of the story: a PodDisruptionBudget there wants its only pod at "
+        "all times. Midwatch neither breaks it nor waits for ever: it gave the node back as it was, and went on. "
+        "`midwatch run` would exit with 1.",
+        highlight=False,
+        markup=False,
+    )
+
+
+def _keep_up(sandbox: Sandbox) -> None:
+    """Wait for a Control-C."""
+    _say(f"\nThe clusters are still up, and so is the API: {sandbox.host.url}/api/docs")
+    for context in ("dev", "staging", "prod"):
+        _say(f"  kubectl --kubeconfig {sandbox.kubeconfig} --context {context} get nodes")
+    _say("Control-C ends it all.")
+    try:
+        sandbox.host.serve_forever()
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _say("The simulated clusters are gone, and nothing runs any more.")
+
+
+def _failed(view: RunView) -> set[str]:
+    return {n.name for c in view.clusters for n in c.nodes if n.outcome is None or n.outcome.failed}
+
+
+def _say(text: str) -> None:
+    _progress.print(text, highlight=False, markup=False, soft_wrap=not _progress.is_terminal)
