@@ -170,7 +170,7 @@ class Stage:
         """Close the backend."""
         self.backend.close()
 
-    def _ended(self, instance: str, seconds: float = 20.0) -> pb.OrchestrationState:
+    def _ended(self, instance: str, seconds: float = 60.0) -> pb.OrchestrationState:
         """Do all the work there is, in this thread, until the instance has ended."""
         woken, deadline = threading.Event(), time.monotonic() + seconds
         unsubscribe = self.backend.subscribe(woken.set)
