@@ -4,7 +4,7 @@ It is generic: it knows the Functions programming model and the Durable Task pro
 app's orchestrations do. What it does not have: entities, rewind, and function keys (it listens on loopback only).
 """
 
-from midwatch.local.clock import Clock, SystemClock, VirtualClock
+from midwatch.local.clock import Clock, FastClock, SystemClock, VirtualClock
 from midwatch.local.errors import AppLoadError, HostError, JournalError, StateInUseError
 from midwatch.local.host import EmbeddedHost
 from midwatch.local.instance import HistoryCounts
@@ -14,6 +14,7 @@ __all__ = [
     "AppLoadError",
     "Clock",
     "EmbeddedHost",
+    "FastClock",
     "HistoryCounts",
     "HostError",
     "HostInfo",

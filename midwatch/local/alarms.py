@@ -99,5 +99,5 @@ class Alarms:
                 if jump:
                     self._clock.advance(gap or timedelta(0))
                 else:
-                    seconds = _LONGEST_WAIT_SECONDS if gap is None else gap.total_seconds()
+                    seconds = _LONGEST_WAIT_SECONDS if gap is None else gap.total_seconds() / self._clock.pace
                     self._wake.wait(min(seconds, _LONGEST_WAIT_SECONDS))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -139,6 +139,13 @@ class SimulatedCluster:
     def deploy(self, *workloads: Workload) -> None:
         """Write workloads with their PDBs; the pods run already. A namespace that is missing is created."""
         self._loop.call(lambda: self._plane.workloads.make(workloads))
+
+    def copy(self, documents: Sequence[JsonObject], *, taken_at: datetime, behaviour: Behaviour | None = None) -> None:
+        """Take over the nodes, pods, PDBs and controllers of another cluster; this one has no nodes yet.
+
+        Names, labels and conditions are kept, UIDs are not. `behaviour` is that of all machines.
+        """
+        self._loop.call(lambda: self._plane.copies.take(documents, taken_at, behaviour or Behaviour()))
 
     def create_namespace(self, name: str) -> None:
         """Create a namespace, unless it is there."""

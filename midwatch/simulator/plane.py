@@ -18,6 +18,7 @@ from midwatch.simulator.controllers.node_lifecycle import NodeLifecycle
 from midwatch.simulator.controllers.replicas import Replicas
 from midwatch.simulator.controllers.scheduler import Scheduler
 from midwatch.simulator.controllers.service_accounts import ServiceAccounts
+from midwatch.simulator.copies import Copies
 from midwatch.simulator.deletion import Deletions
 from midwatch.simulator.eviction import Evictions
 from midwatch.simulator.faults import Faults
@@ -66,6 +67,7 @@ class Plane:
         NodeLifecycle(self.registry, self.deletions)
         ServiceAccounts(self.registry)
         self.workloads = WorkloadMaker(self.registry)
+        self.copies = Copies(self.registry, self.kubelets, self.workloads)
         self.access = Access(name)
         self.faults = Faults(dice)
         idleness = Idleness(self.world.agenda, settings.idle_watch_seconds)

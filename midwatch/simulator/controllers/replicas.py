@@ -98,12 +98,18 @@ class Replicas:
     # -- each of them -------------------------------------------------------------------------------------------------
 
     def _deployment(self, deployment: Record) -> None:
-        """The set of its template gets all replicas, older ones none. Old pods do not wait for new ones."""
-        wanted = replica_set_of(deployment.doc)
-        namespace, name = deployment.key[0], name_of(wanted)
-        if self._store.get(REPLICA_SETS, namespace, name) is None:
-            self._registry.create(REPLICA_SETS, namespace, wanted)
+        """The set of its template gets all replicas, older ones none. Old pods do not wait for new ones.
+
+        A set is known by its template, not by its name (`EqualIgnoreHash` of the deployment controller).
+        """
+        namespace = deployment.key[0]
         sets = [r for r in self._store.owned_by(uid_of(deployment.doc)) if r.resource is REPLICA_SETS]
+        template = part(deployment.doc, "spec", "template")
+        alike = [r for r in sets if put(part(r.doc, "spec", "template"), None, "metadata", "labels", _HASH) == template]
+        if not alike:
+            alike = [self._registry.create(REPLICA_SETS, namespace, replica_set_of(deployment.doc))]
+            sets = [*sets, *alike]
+        name = max(alike, key=lambda record: number(record.doc, "spec", "replicas")).key[1]
         for record in sets:
             replicas = number(deployment.doc, "spec", "replicas") if record.key[1] == name else 0
             if number(record.doc, "spec", "replicas") != replicas:
