@@ -267,7 +267,8 @@ class _ClusterWatch:
                 text = f"abandoned: run {node.run} had left it claimed, and it could not be released ({error})"
                 reasons[node.name] = text
         yield from self._look_again()
-        again = {candidate.name for candidate in self._remaining()}
+        still = set(self._surveyed.availability.claimed) if self._surveyed else set()  # no budget ever starts these
+        again = {candidate.name for candidate in self._remaining()} - still
         for name, reason in reasons.items():
             if name not in again:
                 end = NodeEnd(name=name, outcome=NodeOutcome.SKIPPED, reason=reason, started=False)
