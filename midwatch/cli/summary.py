@@ -64,4 +64,5 @@ def totals(run: RunView, nodes: int) -> str:
     idle = nodes - ends.total()
     counts += [f"{idle} needed no reboot"] if idle else []
     length = duration((run.ended_at - run.started_at) if run.ended_at else None)
-    return f"{len(run.clusters)} clusters, {nodes} nodes: {', '.join(counts)}; {length} in all."
+    clusters = f"{len(run.clusters)} cluster{'' if len(run.clusters) == 1 else 's'}"
+    return f"{clusters}, {nodes} nodes: {', '.join(counts)}; {length} in all."
