@@ -146,7 +146,7 @@ def test_labels_rules_and_the_selector_say_what_goes_what_stays_and_what_is_wait
     [cluster] = fleet.create("blue", nodes=1)
     cluster.deploy("plain", 1)
     cluster.deploy("kept", 1)
-    bare = workloads.pod_template("batch", annotations={RUN_SECONDS: "6"})
+    bare = workloads.pod_template("batch", annotations={RUN_SECONDS: "20"})  # past the slowest start of a run
     inner = bare["spec"]
     assert isinstance(inner, dict)
     body = workloads.bare_pod("job", _NODE, {**bare, "spec": {**inner, "restartPolicy": "Never"}})
