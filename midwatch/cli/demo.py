@@ -73,7 +73,8 @@ def _keep_up(sandbox: Sandbox) -> None:
     """Wait for a Control-C."""
     _say(f"\nThe clusters are still up, and so is the API: {sandbox.host.url}/api/docs")
     for context in ("dev", "staging", "prod"):
-        _say(f"  kubectl --kubeconfig {sandbox.kubeconfig} --context {context} get nodes")
+        command = f"  kubectl --kubeconfig {sandbox.kubeconfig} --context {context} get nodes"
+        _progress.print(command, highlight=False, markup=False, soft_wrap=True)  # whole, so that it can be copied
     _say("Control-C ends it all.")
     try:
         sandbox.host.serve_forever()
