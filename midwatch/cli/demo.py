@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -13,7 +10,7 @@ from rich.console import Console
 
 from midwatch.cli.demo_fleet import BLOCKED, POLICY, SPEED, TIMINGS, build_fleet
 from midwatch.cli.follow import show
-from midwatch.cli.sandbox import Sandbox, open_sandbox
+from midwatch.cli.sandbox import Sandbox, gone_at_the_end, open_sandbox
 from midwatch.cli.summary import summary_tables, totals
 from midwatch.domain.runs import RunView
 from midwatch.simulator import SimulatedFleet
@@ -30,7 +27,7 @@ def demo(keep: Keep = False, seed: Seed = 7) -> None:
     """Watch three simulated clusters being patched. Needs nothing, and touches nothing of yours."""
     _say(f"Starting three simulated clusters in this process; their time runs {SPEED} times as fast.")
     _say("Nothing of yours is read or touched: kubeconfig, policy and state are in a temporary folder.")
-    with _gone_at_the_end(), SimulatedFleet(seed=seed, scale=1 / SPEED, timings=TIMINGS) as fleet:
+    with gone_at_the_end(_progress), SimulatedFleet(seed=seed, scale=1 / SPEED, timings=TIMINGS) as fleet:
         build_fleet(fleet, seed)
         with open_sandbox(fleet, POLICY) as sandbox:
             started = sandbox.api.start({"reason": "midwatch demo", "trigger": "cli"})
@@ -41,17 +38,6 @@ def demo(keep: Keep = False, seed: Seed = 7) -> None:
                 _keep_up(sandbox)
     if _failed(view) != {BLOCKED}:
         raise typer.Exit(1)
-
-
-@contextmanager
-def _gone_at_the_end() -> Iterator[None]:
-    """After a Control-C: end everything, whatever else is pressed, and say how things are."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _say("Interrupted. The simulated clusters are gone, nothing runs any more, and nothing of yours was touched.")
-        raise
 
 
 def _tell(view: RunView, nodes: int) -> None:
@@ -79,7 +65,6 @@ def _keep_up(sandbox: Sandbox) -> None:
     try:
         sandbox.host.serve_forever()
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         _say("The simulated clusters are gone, and nothing runs any more.")
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import yaml
+from rich.console import Console
 
 from midwatch.cli import session
 from midwatch.cli.client import ApiClient
@@ -21,6 +24,7 @@ from midwatch.simulator import SimulatedFleet
 
 _GRACE_SECONDS = 1.0
 """What runs at the end works on clusters that end with it: there is nothing to wait for."""
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,33 @@ class Sandbox:
     api: ApiClient
     host: EmbeddedHost
     kubeconfig: Path
+
+
+@contextmanager
+def gone_at_the_end(progress: Console) -> Iterator[None]:
+    """After a Control-C: end what is inside, whatever is pressed meanwhile, and then say how things are."""
+    before = {ending: signal.getsignal(ending) for ending in _ENDINGS}
+    for ending in _ENDINGS:
+        if before[ending] is not signal.SIG_IGN:  # a shell's background job goes on
+            signal.signal(ending, _interrupt_once)
+    interrupted = False
+    try:
+        yield
+    except KeyboardInterrupt:
+        interrupted = True  # the process ends next, and says with which code itself
+        said = "Interrupted. The simulated clusters are gone, nothing runs any more, and nothing of yours was touched."
+        progress.print(said, highlight=False, markup=False, soft_wrap=not progress.is_terminal)
+        raise
+    finally:
+        for ending, handler in before.items() if not interrupted else ():
+            signal.signal(ending, handler)
+
+
+def _interrupt_once(_signal: int, _frame: FrameType | None) -> None:
+    """The second one would break off the end of what the first one ends."""
+    for ending in _ENDINGS:
+        signal.signal(ending, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 @contextmanager

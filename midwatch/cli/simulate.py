@@ -15,7 +15,7 @@ from rich.console import Console
 from midwatch.cli import options
 from midwatch.cli.options import Output
 from midwatch.cli.prediction import Assumptions, Prediction, Timeline, predict, prediction_lines, prediction_table
-from midwatch.cli.sandbox import Sandbox, open_sandbox
+from midwatch.cli.sandbox import Sandbox, gone_at_the_end, open_sandbox
 from midwatch.cli.tables import to_json
 from midwatch.config import Settings, load_policy
 from midwatch.domain.clusters import ClusterRef
@@ -71,7 +71,8 @@ def simulate(
     options.apply_settings(kubeconfig, policy)
     rules = load_policy(Settings.read(os.environ).policy)
     copied = _copy(like, snapshot)
-    prediction = _run(copied, rules, assumed)
+    with gone_at_the_end(_progress):
+        prediction = _run(copied, rules, assumed)
     if output is Output.JSON:
         typer.echo(to_json(prediction))
     else:

@@ -156,6 +156,7 @@ def test_a_signal_to_stop_ends_the_demo_at_once_and_says_how_things_are(tmp_path
         if "running" in line:
             break
     process.send_signal(signal.SIGTERM)  # taken as Control-C, which a shell's background job ignores
+    process.send_signal(signal.SIGTERM)  # and again, while it ends
     _, err = process.communicate(timeout=15)
     assert process.returncode == 130
     assert err.splitlines()[-1].startswith("Interrupted. The simulated clusters are gone")
