@@ -160,7 +160,8 @@ def _follow(sandbox: Sandbox, clock: FastClock, timeline: Timeline) -> RunView:
 def _notes(assumed: Assumptions) -> tuple[str, ...]:
     return (
         f"Midwatch itself is not simulated: it ran {assumed.speed:g} times as fast, so its own work, and its patience "
-        f"with one request, count {assumed.speed:g}-fold. Times are rather too long; a lower --speed is more exact.",
+        f"with one look, count {assumed.speed:g}-fold. Expect some 20 seconds more or less for each node; a lower "
+        "--speed is more exact.",
         "Every boot succeeds and takes as long. The scheduler of the copy knows taints, node selectors and 110 pods a "
         "node, no requests and no affinity; nothing brings back the pods of controllers other than Deployments, "
         "ReplicaSets, StatefulSets and DaemonSets.",

@@ -80,12 +80,20 @@ def run_table(run: RunView, now: datetime) -> Table:
 
 
 def live_table(run: RunView, now: datetime) -> Table:
-    """The same for a screen that is drawn again and again: details are cut, so that every row stays one line."""
+    """The same for a screen that is drawn again and again: details are cut, so that a row stays one line.
+
+    What delays a drain for long is shown in full all the same, and so are the errors of clusters.
+    """
     table = run_table(run, now)
-    for cell in table.columns[-1].cells:
-        if isinstance(cell, Text):
+    rows = [row for cluster in run.clusters for row in (None, *cluster.nodes)]
+    for node, cell in zip(rows, table.columns[-1].cells, strict=True):
+        if node is not None and isinstance(cell, Text) and not _late(node, now):
             cell.no_wrap, cell.overflow = True, "ellipsis"
     return table
+
+
+def _late(node: NodeInRun, now: datetime) -> list[Waiting]:
+    return [w for w in node.waiting_for if w.since is not None and now - w.since >= _LATE]
 
 
 def _title(run: RunView, now: datetime) -> str:
@@ -145,8 +153,7 @@ def _waiting(waiting: Waiting, now: datetime) -> str:
 
 def _details(node: NodeInRun, now: datetime) -> str:
     if node.waiting_for:
-        late = [w for w in node.waiting_for if w.since is not None and now - w.since >= _LATE]
-        if late:
+        if late := _late(node, now):
             rest = len(node.waiting_for) - len(late)
             more = [f"and {rest} more"] if rest else []
             return "\n".join([*(_waiting(w, now) for w in late), *more])

@@ -10,9 +10,11 @@ from rich.console import Console, RenderableType
 
 from midwatch.cli.summary import summary_tables, totals
 from midwatch.cli.tables import live_table
+from midwatch.domain.eviction import Waiting
 from midwatch.domain.outcomes import ClusterOutcome, NodeOutcome, RunOutcome
 from midwatch.domain.phases import NodePhase
 from midwatch.domain.runs import ClusterInRun, NodeInRun, RunStatus, RunView, Trigger
+from midwatch.domain.steps import Failure
 
 _NOW = datetime(2026, 11, 25, 4, tzinfo=UTC)
 _REASON = "misconfigured-timeout: 1 left at the deadline: Pod payments/ledger-60ca4d61aa-qw5x4"
@@ -67,6 +69,19 @@ def test_the_live_view_has_a_bar_for_each_cluster_and_node_and_one_line_for_each
     assert bars == {
         "staging": 6, "staging-apps-0": 8, "staging-apps-1": 8, "staging-apps-2": 5, "staging-apps-3": 0,
     }  # fmt: skip
+
+
+def test_the_live_view_shows_what_delays_a_drain_for_long_and_why_a_cluster_cannot_be_reached_in_full() -> None:
+    because = "budget: PodDisruptionBudget payments/ledger allows no disruption now"
+    ledger = Waiting(kind="Pod", namespace="payments", name="ledger-0", because=because, since=_NOW)
+    node = _NODES[2].model_copy(update={"phase": NodePhase.DRAIN, "waiting_for": (ledger,)})
+    error = Failure(code="unreachable", message="cannot connect to https://127.0.0.1:1 within thirty seconds")
+    clusters = [_RUN.clusters[0].model_copy(update={"nodes": (node,), "error": error})]
+    lines = _drawn(80, live_table(_RUN.model_copy(update={"clusters": clusters}), _NOW + timedelta(minutes=2)))
+    text = "".join("".join(line.split()) for line in lines)
+    assert "…" not in text
+    assert "allowsnodisruptionnowfor2m0s" in text
+    assert "withinthirtyseconds" in text
 
 
 @pytest.mark.parametrize("columns", [80, 200])
