@@ -17,7 +17,6 @@ class LeaseKeeper:
         self._step = step
         self._timer: TimerTask | None = None
         self._lost = False
-        self.renewals = 0
 
     def take(self) -> Steps[LeaseHeld]:
         """Take the lease, or say who holds it. Raises StepError.
@@ -48,7 +47,6 @@ class LeaseKeeper:
         if self._timer is None or not self._timer.is_complete:
             return None
         self._timer = None
-        self.renewals += 1
         try:
             held = yield from call(self._ctx, "acquire_lease", self._step, LeaseHeld)
         except StepError:

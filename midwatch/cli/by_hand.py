@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from midwatch.cli import options, session
 from midwatch.cli.client import ApiClient, RefusedError
+from midwatch.cli.consoles import PROGRESS, RESULT
 from midwatch.cli.options import Output
 from midwatch.cli.tables import drain_table, hand_table, to_json
-from midwatch.config import Settings, load_policy
 from midwatch.domain.base import Json
 from midwatch.domain.by_hand import DrainOutcome, HandAction, HandView
-from midwatch.domain.errors import PermanentError, UsageError
+from midwatch.domain.errors import PermanentError
 from midwatch.domain.pods import PodVerdict
 from midwatch.domain.runs import RunStatus
-from midwatch.kube.kubeconfig import Kubeconfig
 
 _EVERY_SECONDS = 0.4
-_PIPED_COLUMNS = 200
-_progress = Console(stderr=True)
-_result = Console(width=None if sys.stdout is not None and sys.stdout.isatty() else _PIPED_COLUMNS)
 
 NodeName = Annotated[str, typer.Argument(metavar="NODE", help="The node.")]
 Context = Annotated[
@@ -67,8 +58,8 @@ def drain(
         "podSelector": pod_selector,
         "reason": reason,
     }
-    with _session(kubeconfig, policy, state) as opened:
-        view = _do(opened, {**body, "cluster": _cluster(context)})
+    with session.open_checked(kubeconfig, policy, state) as opened:
+        view = _do(opened, {**body, "cluster": context or options.current_context()})
     ended = "dry run" if dry_run else "cancelled" if view.cancelled else str(view.drain.outcome or view.status)
     _print(view, drain_table(view.drain, ended), output)
     _raise_for(view)
@@ -84,26 +75,10 @@ def uncordon(
 ) -> None:
     """Undo what `midwatch drain` did to a node, and nothing else: a cordon that was there before stays."""
     body: Json = {"action": HandAction.UNCORDON.value, "node": node}
-    with _session(kubeconfig, policy, state) as opened:
-        view = _do(opened, {**body, "cluster": _cluster(context)})
+    with session.open_checked(kubeconfig, policy, state) as opened:
+        view = _do(opened, {**body, "cluster": context or options.current_context()})
     _print(view, None, output)
     _raise_for(view)
-
-
-@contextlib.contextmanager
-def _session(kubeconfig: Path | None, policy: Path | None, state: Path | None) -> Iterator[session.Session]:
-    options.apply_settings(kubeconfig, policy)
-    load_policy(Settings.read(os.environ).policy)
-    with session.open_session(options.state_dir(state), kubeconfig=kubeconfig) as opened:
-        yield opened
-
-
-def _cluster(context: str | None) -> str:
-    """The cluster as given, else the current context, as kubectl would."""
-    current = context or Kubeconfig.load(None, os.environ).current_context
-    if not current:
-        raise UsageError("no-clusters", "no cluster: name one with --context, or set a current context")
-    return current
 
 
 def _do(opened: session.Session, body: Json) -> HandView:
@@ -113,16 +88,16 @@ def _do(opened: session.Session, body: Json) -> HandView:
     try:
         return _show(opened.api, view)
     except KeyboardInterrupt:
-        _progress.print(f"stopping {view.action} {view.id}; the node stays cordoned. Again to leave at once.")
+        PROGRESS.print(f"stopping {view.action} {view.id}; the node stays cordoned. Again to leave at once.")
     with contextlib.suppress(RefusedError):
         opened.api.cancel_by_hand(view.id)
     return _show(opened.api, view)
 
 
 def _show(api: ApiClient, view: HandView) -> HandView:
-    if not _progress.is_terminal:
+    if not PROGRESS.is_terminal:
         return _lines(api, view)
-    with Live(console=_progress, refresh_per_second=4, transient=True) as live:
+    with Live(console=PROGRESS, refresh_per_second=4, transient=True) as live:
         while view.status is not RunStatus.ENDED:
             live.update(hand_table(view, datetime.now(UTC)))
             time.sleep(_EVERY_SECONDS)
@@ -139,7 +114,7 @@ def _lines(api: ApiClient, view: HandView) -> HandView:
         line = f"{view.drain.cluster}/{view.drain.node} {view.phase}{f', waiting for {waits}{more}' if waits else ''}"
         if line != shown:
             shown = line
-            _progress.print(f"{datetime.now(UTC):%H:%M:%S} {line}", highlight=False, markup=False, soft_wrap=True)
+            PROGRESS.print(f"{datetime.now(UTC):%H:%M:%S} {line}", highlight=False, markup=False, soft_wrap=True)
         time.sleep(_EVERY_SECONDS)
         view = api.view_by_hand(view.id)
     return view
@@ -149,9 +124,9 @@ def _print(view: HandView, table: Table | None, output: Output) -> None:
     if output is Output.JSON:
         typer.echo(to_json(view.drain))
     elif table is not None:
-        _result.print(table)
+        RESULT.print(table)
     if view.reason:
-        _progress.print(view.reason, highlight=False, markup=False, soft_wrap=True)
+        PROGRESS.print(view.reason, highlight=False, markup=False, soft_wrap=True)
 
 
 def _raise_for(view: HandView) -> None:

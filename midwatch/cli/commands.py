@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import getpass
 import os
-import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 import midwatch
 from activities.directory import KubeconfigDirectory
 from midwatch.cli import options, session
 from midwatch.cli.client import ApiClient
+from midwatch.cli.consoles import PROGRESS, RESULT
 from midwatch.cli.follow import Interrupted, follow
 from midwatch.cli.options import Output
 from midwatch.cli.tables import drain_table, run_table, runs_table, survey_table, to_json
@@ -27,7 +28,6 @@ from midwatch.domain.errors import PermanentError, UsageError
 from midwatch.domain.outcomes import ClusterOutcome, RunOutcome
 from midwatch.domain.runs import RunView
 from midwatch.domain.steps import SurveyView
-from midwatch.kube.kubeconfig import Kubeconfig
 from midwatch.kube.pool import ClientPool
 from midwatch.local import EmbeddedHost
 
@@ -38,10 +38,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-_PIPED_COLUMNS = 200
-"""Where nobody looks, nothing is folded to fit."""
-_progress = Console(stderr=True)
-_result = Console(width=None if sys.stdout is not None and sys.stdout.isatty() else _PIPED_COLUMNS)
 
 _EXIT = {
     RunOutcome.COMPLETED: 0,
@@ -86,11 +82,11 @@ def up(
         session.Session(ApiClient(host.url), host, directory, kubeconfig is not None).begin_work()
         off = f"no schedule ({SCHEDULE_SETTING} is not set)"
         timer = f"schedule {os.environ[SCHEDULE_SETTING]} UTC" if scheduled else off
-        _progress.print(f"midwatch {midwatch.__version__} at {host.url}, state in {directory}, {timer}", soft_wrap=True)
+        PROGRESS.print(f"midwatch {midwatch.__version__} at {host.url}, state in {directory}, {timer}", soft_wrap=True)
         try:
             host.serve_forever()
         except KeyboardInterrupt:
-            _progress.print("stopping; runs in flight go on at the next start")
+            PROGRESS.print("stopping; runs in flight go on at the next start")
 
 
 @app.command()
@@ -105,9 +101,7 @@ def run(
     output: options.OutputFormat = Output.TABLE,
 ) -> None:
     """Start a run over clusters, and follow it to its end."""
-    options.apply_settings(kubeconfig, policy)
-    load_policy(Settings.read(os.environ).policy)
-    with session.open_session(options.state_dir(state), kubeconfig=kubeconfig) as opened:
+    with session.open_checked(kubeconfig, policy, state) as opened:
         clusters = _clusters(context)
         opened.refuse_unfinished()
         opened.begin_work()
@@ -172,7 +166,7 @@ def status(
             return
         view = opened.api.view(chosen)
         if opened.host is not None and view.ended_at is None:
-            _progress.print(f"run {chosen} stands still, for no host runs: `midwatch status --resume` finishes it")
+            PROGRESS.print(f"run {chosen} stands still, for no host runs: `midwatch status --resume` finishes it")
         _print(view, run_table(view, datetime.now(UTC)), output)
 
 
@@ -184,10 +178,10 @@ def cancel(run_id: options.RunId = None, kubeconfig: options.Kubeconfig = None, 
         chosen = run_id or _latest(opened.api)
         opened.api.cancel(chosen)
         if opened.host is None:
-            _progress.print(f"run {chosen} is stopping")
+            PROGRESS.print(f"run {chosen} is stopping")
             return
         opened.begin_work()
-        follow(opened.api, chosen, _progress)
+        follow(opened.api, chosen, PROGRESS)
 
 
 def _clusters(named: list[str] | None) -> list[str]:
@@ -195,28 +189,27 @@ def _clusters(named: list[str] | None) -> list[str]:
     policy = load_policy(Settings.read(os.environ).policy)
     if named or policy.clusters:
         return named or []
-    current = Kubeconfig.load(None, os.environ).current_context
-    if not current:
-        raise UsageError("no-clusters", "no cluster: name one with --context, or set a current context")
-    return [current]
+    return [options.current_context()]
+
+
+@asynccontextmanager
+async def _directory() -> AsyncIterator[KubeconfigDirectory]:
+    """The clusters, read without a host."""
+    pool = ClientPool(os.environ)
+    try:
+        yield KubeconfigDirectory(pool, lambda: load_policy(Settings.read(os.environ).policy))
+    finally:
+        await pool.close()
 
 
 async def _explain(clusters: list[str], node: str) -> DrainView:
-    pool = ClientPool(os.environ)
-    try:
-        directory = KubeconfigDirectory(pool, lambda: load_policy(Settings.read(os.environ).policy))
+    async with _directory() as directory:
         return await directory.explain(clusters, node)
-    finally:
-        await pool.close()
 
 
 async def _survey(clusters: list[str]) -> SurveyView:
-    pool = ClientPool(os.environ)
-    try:
-        directory = KubeconfigDirectory(pool, lambda: load_policy(Settings.read(os.environ).policy))
+    async with _directory() as directory:
         return await directory.survey(clusters)
-    finally:
-        await pool.close()
 
 
 def _latest(api: ApiClient) -> str:
@@ -235,7 +228,7 @@ def _user() -> str | None:
 
 def _follow_to_end(api: ApiClient, run_id: str, output: Output) -> None:
     try:
-        view = follow(api, run_id, _progress)
+        view = follow(api, run_id, PROGRESS)
     except Interrupted as interrupted:
         _print(interrupted.run, run_table(interrupted.run, datetime.now(UTC)), output)
         raise
@@ -256,4 +249,4 @@ def _print(message: Message, table: Table, output: Output) -> None:
     if output is Output.JSON:
         typer.echo(to_json(message))
     else:
-        _result.print(table)
+        RESULT.print(table)

@@ -11,6 +11,7 @@ import typer
 
 from midwatch.config import KUBECONFIG_SETTING, POLICY_SETTING
 from midwatch.domain.errors import UsageError
+from midwatch.kube.kubeconfig import Kubeconfig as KubeconfigFiles
 
 SERVE_PORT = 7071
 """Where `midwatch up` serves: the port of `func start`, so that URLs carry over."""
@@ -50,6 +51,18 @@ def state_dir(given: Path | None) -> Path:
         return given
     base = os.environ.get("XDG_STATE_HOME", "").strip()
     return (Path(base) if base else Path.home() / ".local" / "state") / "midwatch"
+
+
+def current_context() -> str:
+    """The current context of the kubeconfig, which kubectl would take.
+
+    Raises:
+        UsageError: `no-clusters`, there is none.
+    """
+    current = KubeconfigFiles.load(None, os.environ).current_context
+    if not current:
+        raise UsageError("no-clusters", "no cluster: name one with --context, or set a current context")
+    return current
 
 
 def apply_settings(kubeconfig: Path | None, policy: Path | None) -> None:

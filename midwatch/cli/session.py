@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import midwatch
+from midwatch.cli import options
 from midwatch.cli.client import ApiClient, RefusedError
-from midwatch.config import KUBECONFIG_SETTING, POLICY_SETTING, SCHEDULE_SETTING
+from midwatch.config import KUBECONFIG_SETTING, POLICY_SETTING, SCHEDULE_SETTING, Settings, load_policy
 from midwatch.domain.errors import UsageError
 from midwatch.local import EmbeddedHost, HostInfo, StateInUseError, running_host
 
@@ -85,6 +86,19 @@ def open_session(state: Path, *, kubeconfig: Path | None) -> Iterator[Session]:
         yield Session(ApiClient(found.url), found, state, kubeconfig is not None)
     finally:
         found.stop()
+
+
+@contextmanager
+def open_checked(kubeconfig: Path | None, policy: Path | None, state: Path | None) -> Iterator[Session]:
+    """The same, from the flags of a command that starts something: the policy is read first, so that it can be refused.
+
+    Raises:
+        UsageError: a file or the policy is wrong, or as `open_session`.
+    """
+    options.apply_settings(kubeconfig, policy)
+    load_policy(Settings.read(os.environ).policy)
+    with open_session(options.state_dir(state), kubeconfig=kubeconfig) as opened:
+        yield opened
 
 
 def _host_of(state: Path) -> HostInfo | EmbeddedHost:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from midwatch.cli import options
+from midwatch.cli.consoles import PROGRESS, RESULT
 from midwatch.cli.options import Output
 from midwatch.cli.prediction import Assumptions, Prediction, Timeline, predict, prediction_lines, prediction_table
 from midwatch.cli.sandbox import Sandbox, gone_at_the_end, open_sandbox
@@ -30,10 +29,7 @@ from midwatch.simulator import Behaviour, SimulatedFleet, Timings
 
 _NAME = "copy"
 """Of the simulated cluster; a context's name may be longer than a certificate allows."""
-_PIPED_COLUMNS = 200
 _EVERY_SECONDS = 0.05
-_progress = Console(stderr=True)
-_result = Console(width=None if sys.stdout is not None and sys.stdout.isatty() else _PIPED_COLUMNS)
 
 Like = Annotated[str | None, typer.Option("--like", metavar="CONTEXT", help="Copy this cluster; it is only read.")]
 SnapshotFile = Annotated[
@@ -71,14 +67,14 @@ def simulate(
     options.apply_settings(kubeconfig, policy)
     rules = load_policy(Settings.read(os.environ).policy)
     copied = _copy(like, snapshot)
-    with gone_at_the_end(_progress):
+    with gone_at_the_end(PROGRESS):
         prediction = _run(copied, rules, assumed)
     if output is Output.JSON:
         typer.echo(to_json(prediction))
     else:
-        _result.print(prediction_table(prediction), "")
+        RESULT.print(prediction_table(prediction), "")
         for line in prediction_lines(prediction):
-            _result.print(line, highlight=False, markup=False)
+            RESULT.print(line, highlight=False, markup=False)
     if prediction.failed:
         raise typer.Exit(1)
 
@@ -169,4 +165,4 @@ def _notes(assumed: Assumptions) -> tuple[str, ...]:
 
 
 def _say(text: str) -> None:
-    _progress.print(text, highlight=False, markup=False, soft_wrap=True)
+    PROGRESS.print(text, highlight=False, markup=False, soft_wrap=True)
