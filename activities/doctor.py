@@ -133,12 +133,13 @@ async def _examine_state(client: KubeClient, policy: Policy, answers: Sequence[A
     )
     linux = [] if isinstance(found, Unread) else [node.name for node in found if node.os != "windows"]
     admission = await _try(prerequisites.try_reboot_pod(client, policy.reboot, next(iter(linux), None)))
+    allowed = _creates_pods(answers)
     now = datetime.now(UTC)
     conditions = condition_checks(found, policy, now)
     return (
         cluster_rules.version_check(number, policy.reboot.method),
-        cluster_rules.namespace_check(space, admission),
-        cluster_rules.reboot_pod_check(admission, policy.reboot.method, allowed=_creates_pods(answers)),
+        cluster_rules.namespace_check(space, admission, allowed=allowed),
+        cluster_rules.reboot_pod_check(admission, policy.reboot.method, allowed=allowed),
         *conditions,
         *detector_checks(detector, conditions, policy),
         cluster_rules.lease_check(lease, now),

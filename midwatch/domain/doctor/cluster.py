@@ -55,17 +55,18 @@ def version_check(found: str | Unread | None, method: RebootMethod) -> Check:
     return failed(CheckId.VERSION, subject, f"{detail}, where AppArmor stops the reboot signal", remedy)
 
 
-def namespace_check(found: NamespaceState | Unread, admission: Admission | Unread) -> Check:
+def namespace_check(found: NamespaceState | Unread, admission: Admission | Unread, *, allowed: bool) -> Check:
     """Whether our namespace is there, and lets the reboot pod in by its own label.
 
-    To read a namespace is no right of a run. Without it the dry run of the pod says whether there is one.
+    To read a namespace is no right of a run. Without it the dry run of the pod says whether there is one, if we may
+    create pods there at all (`allowed`): the API server asks for that first.
     """
     subject = f"Namespace {NAMESPACE}"
     missing = failed(CheckId.NAMESPACE, subject, "there is none", _PREPARE)
     if isinstance(found, NamespaceState):
         return _level_check(subject, found.level) if found.exists else missing
-    if isinstance(admission, Unread):
-        return unknown(CheckId.NAMESPACE, subject, found)
+    if isinstance(admission, Unread) or not allowed:
+        return unknown(CheckId.NAMESPACE, subject, found, None if allowed else _PREPARE)
     if admission.status == 404:
         return missing
     return fine(CheckId.NAMESPACE, subject, "there; its labels are not ours to read, see reboot-pod")

@@ -85,8 +85,11 @@ def detector_checks(state: DetectorState | Unread, conditions: Sequence[Check], 
     subject = f"DaemonSet {NAMESPACE}/{DAEMON_SET}"
     if isinstance(state, Unread):
         return (unknown(CheckId.DETECTOR, subject, state),)
-    reported = all(check.verdict is Health.OK for check in conditions if check.subject == REBOOT_REQUIRED)
-    return (_detector_check(state, subject, reported=reported),)
+    [condition] = [check for check in conditions if check.subject == REBOOT_REQUIRED]
+    if condition.verdict is Health.UNKNOWN and not state.daemon_set:
+        why = Unread(code="no-daemonset", message="there is none, and whether something else reports is not known")
+        return (unknown(CheckId.DETECTOR, subject, why),)
+    return (_detector_check(state, subject, reported=condition.verdict is Health.OK),)
 
 
 def _detector_check(state: DetectorState, subject: str, *, reported: bool) -> Check:

@@ -15,6 +15,10 @@ _CLOCKS_AGREE = timedelta(minutes=1)
 _CLOCKS_LIE = timedelta(minutes=5)
 """Half of a lease's life: beyond it a host may take the lease of another one that lives."""
 _PRIVATE = "privatelink."
+_PRIVATE_NETWORKS = tuple(
+    map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"))
+)
+"""What virtual networks use (RFC 1918, 6598, 4193). Python's `is_private` takes in loopback and more."""
 
 
 class Stage(StrEnum):
@@ -155,7 +159,7 @@ _REMEDIES = {Stage.DNS: _dns_remedy, Stage.TCP: _tcp_remedy, Stage.TLS: _tls_rem
 
 def _is_private(address: str) -> bool:
     try:
-        parsed = ipaddress.ip_address(address)
+        parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    return parsed.is_private and not parsed.is_loopback
+    return any(parsed in network for network in _PRIVATE_NETWORKS)
