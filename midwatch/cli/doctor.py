@@ -130,7 +130,9 @@ def _rows(checks: Sequence[Check]) -> Iterator[tuple[str, Health, str]]:
     def alike(check: Check) -> tuple[CheckId | str, Health]:
         return (check.detail if _says_nothing(check) else check.id), check.verdict
 
-    for (_, verdict), group in groupby(checks, alike):
+    places = {check.id: number for number, check in reversed(list(enumerate(checks)))}
+    ordered = sorted(checks, key=lambda check: (places[check.id], check.verdict is not Health.OK))
+    for (_, verdict), group in groupby(ordered, alike):
         same = list(group)
         first = same[0]
         if _says_nothing(first) and len(same) > 1:

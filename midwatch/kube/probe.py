@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from datetime import UTC, datetime
@@ -102,4 +103,6 @@ def _stopped(found: NetworkProbe, stage: Stage, error: str) -> NetworkProbe:
 def _text(error: OSError) -> str:
     if isinstance(error, TimeoutError) and not error.errno:
         return f"no answer within {_STAGE_SECONDS:g} s"
-    return error.strerror or type(error).__name__
+    if isinstance(error, socket.gaierror) or not error.errno:
+        return error.strerror or str(error) or type(error).__name__
+    return os.strerror(error.errno)  # asyncio's own text says no more than "Connect call failed"

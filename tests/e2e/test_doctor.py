@@ -12,7 +12,7 @@ import pytest
 
 from midwatch.domain.permissions import PERMISSIONS, Permission, needed_by
 from midwatch.domain.policy import Policy
-from tests.e2e.midwatch import ROOT, Done, Midwatch, call, objects
+from tests.e2e.midwatch import ROOT, Done, Midwatch, call, hosted, objects
 from tests.kit import workloads
 from tests.kit.api import MERGE_PATCH
 from tests.kit.background import until
@@ -118,6 +118,22 @@ def test_the_one_permission_that_is_taken_away_is_named_each_in_its_turn(fleet: 
         pod = {"reboot-pod"} if wanted.text == "create pods in midwatch" else set()
         assert (found.code, denied) == (1, {p.text for p in taken} | pod)
         assert wanted.role in str(found.check(wanted.text)["remedy"])
+
+
+def test_the_http_api_says_the_same_as_the_command_line(fleet: Fleet) -> None:
+    [cluster], midwatch = _ready(fleet, "blue", nodes=1)
+    with hosted(midwatch) as host:
+        good = host.get("doctor")
+        assert good["verdict"] == "ok"
+        with _labelled(cluster, "baseline"):
+            said = host.get("doctor?cluster=blue")
+            [command] = _examine(midwatch).clusters.values()
+        assert objects(said["clusters"]) == [command]
+        code, unknown = host.ask("GET", "doctor?cluster=bule")
+        assert (code, "did you mean 'blue'" in str(unknown["detail"])) == (422, True)
+        paths = host.get("openapi.json")["paths"]
+    assert isinstance(paths, dict)
+    assert "/api/doctor" in paths
 
 
 def test_a_permission_that_the_policy_does_not_need_is_not_asked_for(fleet: Fleet) -> None:
