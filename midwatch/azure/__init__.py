@@ -1,0 +1,1 @@
+"""Azure: who we are there. The only package that imports `azure.identity` and `azure.mgmt`."""
