@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from midwatch.azure.failures import named
 from midwatch.azure.identity import AzureIdentity
@@ -78,7 +78,8 @@ class AzureDiscovery:
                     options = QueryRequestOptions(skip_token=skip, top=_PAGE, result_format="objectArray")
                     query = QueryRequest(subscriptions=list(subscriptions), query=_query(tags), options=options)
                     answer = await client.resources(query, **self._plain)
-                    found += [AksId.parse(str(row["id"])) for row in answer.data]
+                    rows = cast("list[dict[str, str]]", answer.data)  # the SDK leaves the rows' shape to the query
+                    found += [AksId.parse(row["id"]) for row in rows]
                     skip = answer.skip_token
                     if skip:
                         continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -56,7 +56,8 @@ def _answered(error: HttpResponseError, doing: str, permission: str, scope: str)
 
 
 def _retry_after(error: HttpResponseError) -> timedelta | None:
-    value = error.response.headers.get("Retry-After", "") if error.response is not None else ""
+    headers: Mapping[str, str] = getattr(error.response, "headers", {})  # the SDK's type of a response lacks them
+    value = headers.get("Retry-After", "")
     return timedelta(seconds=int(value)) if value.isdecimal() else None
 
 
