@@ -115,6 +115,14 @@ def call_until_done[R: Message](
         pause = min(pause * 2, _LONGEST_PAUSE)
 
 
+def record(ctx: OrchestrationContext, activity: str, ended: Message) -> Steps[None]:
+    """Have it recorded how something ended. That it could not be changes nothing."""
+    try:
+        yield ctx.call_activity(activity, input=ended.to_wire(), retry_policy=ONCE)
+    except TaskFailedError:
+        return
+
+
 def start(ctx: OrchestrationContext, orchestrator: str, instance: str, request: Message) -> Task[object]:
     """Start a sub-orchestration under a deterministic instance ID; the caller yields the task for its output."""
     task: Task[object] = ctx.call_sub_orchestrator(orchestrator, input=request.to_wire(), instance_id=instance)

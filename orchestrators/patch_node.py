@@ -13,7 +13,7 @@ from midwatch.domain.outcomes import NodeOutcome
 from midwatch.domain.phases import NodePhase, advance
 from midwatch.domain.proof import Before
 from midwatch.domain.runs import CANCEL_EVENT, NodeRequest, NodeResult, PollRequest, PollResult, Progress
-from midwatch.domain.steps import Checked, Claimed, NodeStep, RebootStep, Released, ReleaseStep, Seen
+from midwatch.domain.steps import Checked, Claimed, NodeStep, Passed, RebootStep, Released, ReleaseStep, Seen
 from midwatch.domain.verdicts import End, drain_end, drain_notes, failure_in, verify_end, wait_end
 from orchestrators.calls import UNAVAILABLE, StepError, Steps, call, call_until_done, first_line, first_of, now, start
 
@@ -48,6 +48,7 @@ class _NodePatch:
         self._before: Before | None = None
         self._last = Seen()
         self._notes: tuple[str, ...] = ()
+        self._passed: tuple[Passed, ...] = ()
         self._instance = ids.node_instance(request.run, request.cluster.name, request.node)
         self._step = NodeStep(run=request.run, cluster=request.cluster, policy=request.policy, node=request.node)
 
@@ -65,6 +66,7 @@ class _NodePatch:
 
     def _enter(self, phase: NodePhase) -> None:
         self._phase = advance(self._phase, phase)
+        self._passed += (Passed(phase=phase, entered_at=now(self._ctx)),)
         self._ctx.set_custom_status(Progress(phase=phase, packages=self._claimed.packages).to_wire())
 
     def _claim(self) -> Steps[End | None]:
@@ -158,6 +160,7 @@ class _NodePatch:
             keep_cordoned=keep,
             outcome=end.outcome,
             reason=end.reason,
+            passed=self._passed,
         )
         try:
             released = yield from call_until_done(self._ctx, "release_node", step, Released)

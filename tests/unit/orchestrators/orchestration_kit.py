@@ -116,6 +116,9 @@ class Stage:
             self._worker.add_orchestrator(orchestrator)  # type: ignore[arg-type]  # it knows Task[Any]
         for name in self._script:
             self._worker.add_activity(self._activity(name))
+        self.records: list[Json] = []
+        for name in ("record_run", "record_by_hand"):
+            self._worker.add_activity(self._recording(name))
 
     def on(self, activity: str, answer: Answer) -> None:
         """Script an activity."""
@@ -209,6 +212,14 @@ class Stage:
             self.calls.append(call)
             answer = self._script[name](call)
             return {"error" if isinstance(answer, Failure) else "result": answer.to_wire()}
+
+        activity.__name__ = name
+        return activity
+
+    def _recording(self, name: str) -> Callable[[ActivityContext, Json], Json]:
+        def activity(_: ActivityContext, payload: Json) -> Json:
+            self.records.append(payload)
+            return {}
 
         activity.__name__ = name
         return activity
