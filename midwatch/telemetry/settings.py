@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ class TraceSettings:
             UsageError: `bad-setting`, naming the setting; never its value where that may be a secret.
         """
         outbox = env.get(OUTBOX_SETTING, "").strip()
-        folder = Path(outbox) if outbox else Path(tempfile.gettempdir()) / "midwatch-traces"
+        folder = Path(outbox) if outbox else Path(tempfile.gettempdir()) / f"midwatch-traces-{os.getuid()}"
         return cls(_target(env), folder)
 
 
