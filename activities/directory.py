@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from activities.doctor import examine_fleet
 from activities.preflight import explain_node
 from activities.survey import survey_fleet
 from midwatch.domain.by_hand import DrainView
 from midwatch.domain.clusters import ClusterRef, named_or_near, refuse_twins, resolve
+from midwatch.domain.doctor.checks import CheckedCluster
 from midwatch.domain.errors import MidwatchError, UsageError
 from midwatch.domain.policy import Policy
 from midwatch.domain.steps import SurveyView
@@ -18,6 +20,10 @@ from midwatch.kube.pool import ClientPool
 
 _NAMED_NODES = 20
 """Up to so many names are read one by one; more are looked up in one list."""
+
+
+def _unwatched(_: CheckedCluster) -> None:
+    """Nobody wants to see how far it is."""
 
 
 class KubeconfigDirectory:
@@ -95,3 +101,18 @@ class KubeconfigDirectory:
         """The fleet as it is now."""
         policy = self.policy()
         return await survey_fleet(self._pool, self.resolve(policy, wanted), policy)
+
+    async def examine(
+        self, wanted: Sequence[str], seen: Callable[[CheckedCluster], None] = _unwatched
+    ) -> tuple[CheckedCluster, ...]:
+        """Whether a run would find what it needs. Changes nothing.
+
+        Args:
+            wanted: names of clusters; empty means all that the policy lists.
+            seen: called with each cluster that has been looked at.
+
+        Raises:
+            UsageError: the policy, the kubeconfig as a whole, or a name is wrong.
+        """
+        policy = self.policy()
+        return await examine_fleet(self._pool, self.resolve(policy, wanted), policy, seen)

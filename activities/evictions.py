@@ -204,16 +204,18 @@ class Evictions:
                 self._watch(self._pod_changes())
             try:
                 async with asyncio.timeout_at(self._ends_at):
-                    change = await self._changes.get()
+                    changes = [await self._changes.get()]
             except TimeoutError:
                 return
-            if change is None:
+            while not self._changes.empty():
+                changes.append(self._changes.get_nowait())
+            for uid in (change for change in changes if isinstance(change, str)):
+                self.progress.gone.add(uid)
+                self.progress.leaving.pop(uid, None)
+                self.progress.blocked.pop(uid, None)
+            if None in changes:
                 return
-            if isinstance(change, str):
-                self.progress.gone.add(change)
-                self.progress.leaving.pop(change, None)
-                self.progress.blocked.pop(change, None)
-            else:
+            if any(isinstance(change, BudgetView) for change in changes):
                 await self._opened()
 
     @property

@@ -105,13 +105,23 @@ class Timeline:
         return tuple(PhaseStart(phase=p, at_seconds=_seconds(at - began)) for p, at in seen.items())
 
     def blocking(self, view: RunView) -> tuple[Blocking, ...]:
-        """What held nodes up, or made their drain fail."""
-        failed = {node.name for node in _nodes(view) if node.outcome is NodeOutcome.DRAIN_FAILED}
-        return tuple(
+        """What held nodes up, or made their drain fail; the node itself where no look found what did."""
+        failed = {node.name: node for node in _nodes(view) if node.outcome is NodeOutcome.DRAIN_FAILED}
+        seen = [
             Blocking(node=node, **{**dict(w), "seconds": _seconds(span)})
             for (node, _), (w, span) in self._waits.items()
             if span.total_seconds() > _LONG or node in failed
-        )
+        ]
+        named = {blocking.node for blocking in seen}
+        return (*seen, *(_whole(node) for name, node in failed.items() if name not in named))
+
+
+def _whole(node: NodeInRun) -> Blocking:
+    took = node.ended_at - node.started_at if node.ended_at and node.started_at else timedelta(0)
+    because = node.reason or "its drain failed"
+    return Blocking(
+        node=node.name, kind="Node", namespace=None, name=node.name, because=because, seconds=_seconds(took)
+    )
 
 
 def predict(view: RunView, timeline: Timeline, head: Prediction) -> Prediction:

@@ -32,6 +32,11 @@ class BudgetView(Message):
         """`namespace/name`."""
         return f"{self.namespace}/{self.name}"
 
+    @property
+    def selects(self) -> tuple[dict[str, str] | None, tuple[Requirement, ...]]:
+        """What decides which pods it covers."""
+        return self.match_labels, self.match_expressions
+
     def covers(self, labels: Mapping[str, str]) -> bool:
         """Whether it covers a pod with these labels in its namespace."""
         if self.match_labels is None:
@@ -81,6 +86,8 @@ class Ledger:
     def __init__(self) -> None:
         self._budgets: dict[str, dict[str, BudgetView]] = {}
         self._room: dict[tuple[str, str], int] = {}
+        self._covering: dict[str, tuple[str, ...]] = {}
+        """By the pod's UID: the names of the budgets that cover it, until a selector changes."""
 
     def knows(self, namespace: str) -> bool:
         """Whether the budgets of this namespace were read."""
@@ -89,21 +96,31 @@ class Ledger:
     def learn(self, namespace: str, budgets: Sequence[BudgetView]) -> None:
         """Take in all budgets of a namespace, as just listed."""
         self._budgets[namespace] = {}
+        self._covering.clear()
         for budget in budgets:
             self.update(budget)
 
     def update(self, budget: BudgetView) -> None:
         """Take in one budget, as just changed."""
-        self._budgets.setdefault(budget.namespace, {})[budget.name] = budget
+        known = self._budgets.setdefault(budget.namespace, {})
+        former = known.get(budget.name)
+        if former is None or former.selects != budget.selects:
+            self._covering.clear()
+        known[budget.name] = budget
         self._room[budget.namespace, budget.name] = max(0, budget.disruptions_allowed) if budget.current else 0
 
     def forget(self, budget: BudgetView) -> None:
         """One budget was deleted."""
         self._budgets.get(budget.namespace, {}).pop(budget.name, None)
+        self._covering.clear()
 
     def covering(self, pod: PodView) -> tuple[BudgetView, ...]:
         """The known budgets that cover the pod, by name."""
-        return covering(self._budgets.get(pod.namespace, {}).values(), pod)
+        known = self._budgets.get(pod.namespace, {})
+        names = self._covering.get(pod.uid)
+        if names is None:
+            names = self._covering[pod.uid] = tuple(b.name for b in covering(known.values(), pod))
+        return tuple(known[name] for name in names)
 
     def admits(self, pod: PodView) -> bool:
         """Whether an eviction is worth asking for."""

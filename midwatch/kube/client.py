@@ -70,6 +70,15 @@ class KubeClient:
         self._credentials = CredentialSource(connection)
         self._timeout = timeout.total_seconds()
 
+    async def identify(self) -> None:
+        """Get the credentials that the next request would carry, and send nothing.
+
+        Raises:
+            UsageError: `exec-missing`, `exec-failed` or `no-credentials`.
+            TransientError: `exec-timeout`.
+        """
+        await self._credentials.identity()
+
     async def get(self, path: str, *, params: Mapping[str, str] | None = None) -> JsonObject:
         """Read one object."""
         request = self._request("GET", path, params)

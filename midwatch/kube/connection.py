@@ -77,3 +77,16 @@ class Connection:
     tls_server_name: str | None
     proxy: str | None = field(repr=False)
     credentials: Credentials
+
+
+def source_of(credentials: Credentials) -> str:
+    """Where credentials come from, in words, without a secret."""
+    match credentials:
+        case ClientCertificate():
+            return "the client certificate of the kubeconfig"
+        case Token():
+            return "the token of the kubeconfig"
+        case TokenFile(path=path):
+            return f"the token file {path}"
+        case Exec(command=command):
+            return f"the exec plugin {command}"

@@ -43,6 +43,10 @@ class ClientPool:
         """Where a context leads. Raises UsageError."""
         return self._kubeconfig().connection(context).server
 
+    def connection(self, context: str) -> Connection:
+        """How to reach the cluster of a context. Raises UsageError."""
+        return self._kubeconfig().connection(context)
+
     async def client(self, cluster: ClusterRef) -> KubeClient:
         """The client of a cluster.
 

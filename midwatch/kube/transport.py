@@ -55,6 +55,14 @@ class Request:
     content_type: str = "application/json"
 
 
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """A server's answer without its body. `date` is its clock, None when it does not say."""
+
+    status: int
+    date: datetime | None
+
+
 class _Rest(RESTClientObject):
     def _create_pool_manager(self) -> aiohttp.ClientSession:
         session: aiohttp.ClientSession = super()._create_pool_manager()
@@ -75,6 +83,26 @@ class Transport:
         Raises:
             MidwatchError: there is no answer, or it is no success.
         """
+        try:
+            response = await self._send(request, identity)
+            if response.status >= 300:
+                async with response:
+                    raise from_answer(request.what, response.status, await _body(response), _retry_after(response))
+        except (aiohttp.ClientError, OSError) as error:
+            raise no_answer(request.what, error) from error
+        return response
+
+    async def greet(self) -> Greeting:
+        """What the server answers to somebody who is nobody: whether it can be reached at all, and its clock.
+
+        Raises:
+            aiohttp.ClientError, OSError: as they come, since the caller tells them apart.
+        """
+        response = await self._send(Request("GET", "/version", "get /version"), Identity())
+        async with response:
+            return Greeting(response.status, _date(response.headers.get("Date", "")))
+
+    async def _send(self, request: Request, identity: Identity) -> aiohttp.ClientResponse:
         headers = {
             "Accept": "application/json",
             "User-Agent": f"midwatch/{__version__}",
@@ -82,21 +110,15 @@ class Transport:
         }
         if identity.token is not None:
             headers["Authorization"] = f"Bearer {identity.token}"
-        try:
-            answer = await self._rest.request(  # type: ignore[no-untyped-call]  # the package has no types here
-                request.method,
-                self._server + request.url,
-                headers=headers,
-                body=request.body,
-                _request_timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
-            )
-            response = answer.response
-            assert isinstance(response, aiohttp.ClientResponse)
-            if response.status >= 300:
-                async with response:
-                    raise from_answer(request.what, response.status, await _body(response), _retry_after(response))
-        except (aiohttp.ClientError, OSError) as error:
-            raise no_answer(request.what, error) from error
+        answer = await self._rest.request(  # type: ignore[no-untyped-call]  # the package has no types here
+            request.method,
+            self._server + request.url,
+            headers=headers,
+            body=request.body,
+            _request_timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+        )
+        response = answer.response
+        assert isinstance(response, aiohttp.ClientResponse)
         return response
 
     async def close(self) -> None:
@@ -183,9 +205,14 @@ def _retry_after(response: aiohttp.ClientResponse) -> timedelta | None:
     value = response.headers.get("Retry-After", "").strip()
     if value.isdecimal():
         return timedelta(seconds=int(value))
+    when = _date(value)
+    return None if when is None else max(when - datetime.now(UTC), timedelta(0))
+
+
+def _date(value: str) -> datetime | None:
+    """An HTTP date (RFC 9110, 5.6.7), None when it is none."""
     try:
         when = parsedate_to_datetime(value)
     except ValueError:
         return None
-    left = (when if when.tzinfo else when.replace(tzinfo=UTC)) - datetime.now(UTC)
-    return max(left, timedelta(0))
+    return when if when.tzinfo else when.replace(tzinfo=UTC)

@@ -8,6 +8,7 @@ from midwatch.simulator.documents import JsonObject, JsonValue
 from midwatch.simulator.resources import Resource, groups
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+WHO_AM_I = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 VERSION: JsonObject = {
     "major": "1",
     "minor": "36",
@@ -21,13 +22,11 @@ VERSION: JsonObject = {
 }
 _VERBS: list[JsonValue] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 _SUBRESOURCE_VERBS: Mapping[str, list[JsonValue]] = {"status": ["get", "patch", "update"], "eviction": ["create"]}
-_REVIEW: JsonObject = {
-    "name": "selfsubjectaccessreviews",
-    "singularName": "selfsubjectaccessreview",
-    "namespaced": False,
-    "kind": "SelfSubjectAccessReview",
-    "verbs": ["create"],
+_REVIEWS: Mapping[str, str] = {
+    "authorization.k8s.io/v1": "SelfSubjectAccessReview",
+    "authentication.k8s.io/v1": "SelfSubjectReview",
 }
+"""Kinds that are answered and never stored, by their group version."""
 
 
 def documents() -> dict[str, JsonObject]:
@@ -41,10 +40,17 @@ def documents() -> dict[str, JsonObject]:
         if group:
             listed.append(_group(group, version))
             found[f"/apis/{group}"] = {"kind": "APIGroup", "apiVersion": "v1", **_group(group, version)}
-    found["/apis/authorization.k8s.io/v1"] = _resource_list("authorization.k8s.io/v1", [_REVIEW])
-    listed.append(_group("authorization.k8s.io", "v1"))
+    for group_version, kind in _REVIEWS.items():
+        group, _, version = group_version.rpartition("/")
+        found[f"/apis/{group_version}"] = _resource_list(group_version, [_review(kind)])
+        listed.append(_group(group, version))
     found["/apis"] = {"kind": "APIGroupList", "apiVersion": "v1", "groups": listed}
     return found
+
+
+def _review(kind: str) -> JsonObject:
+    name = kind.lower()
+    return {"name": f"{name}s", "singularName": name, "namespaced": False, "kind": kind, "verbs": ["create"]}
 
 
 def _resource_list(group_version: str, rows: list[JsonValue]) -> JsonObject:

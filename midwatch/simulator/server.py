@@ -93,9 +93,12 @@ class ApiServer:
             raise unauthorized()
         if request.method == "GET" and path in self._documents:
             return web.Response(body=self._documents[path], content_type=_JSON)
-        if request.method == "POST" and path == discovery.REVIEWS:
-            body = Body(await request.read(), request.content_type)
-            return web.Response(status=201, body=serialise(self._review(user, body.document())), content_type=_JSON)
+        if request.method == "POST" and path in {discovery.REVIEWS, discovery.WHO_AM_I}:
+            if user == ANONYMOUS:
+                raise unauthorized()
+            body = Body(await request.read(), request.content_type).document()
+            review = self._review(user, body) if path == discovery.REVIEWS else _who_am_i(user, body)
+            return web.Response(status=201, body=serialise(review), content_type=_JSON)
         return None
 
     def _review(self, user: str, body: JsonObject) -> JsonObject:
@@ -157,6 +160,10 @@ class ApiServer:
             if timer is not None:
                 timer.cancel()
         return response
+
+
+def _who_am_i(user: str, body: JsonObject) -> JsonObject:
+    return put(body, {"username": user, "groups": ["system:authenticated"]}, "status", "userInfo")
 
 
 def _answer(reply: Reply) -> web.Response:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from fastapi import Depends, FastAPI, Query, Request, Response
 
 from midwatch.domain.base import Json
+from midwatch.domain.doctor.checks import DoctorView
 from midwatch.domain.runs import RunPage, RunSummary, RunView, Trigger
 from midwatch.domain.steps import SurveyView
 from midwatch.web.drains import DrainService, add_drains
@@ -63,6 +64,10 @@ def build_api(service: Callable[[], RunService], drains: Callable[[], DrainServi
     @api.get("/api/fleet", summary="Which nodes need a reboot")
     async def fleet(runs: Service, cluster: Annotated[list[str] | None, Query()] = None) -> SurveyView:
         return await runs.survey(cluster or ())
+
+    @api.get("/api/doctor", summary="Whether a run would find what it needs; changes nothing")
+    async def doctor(runs: Service, cluster: Annotated[list[str] | None, Query()] = None) -> DoctorView:
+        return await runs.examine(cluster or ())
 
     @api.get("/api/healthz", summary="Whether the app answers")
     async def healthz() -> Json:

@@ -15,6 +15,7 @@ from midwatch.domain import ids
 from midwatch.domain.base import Message
 from midwatch.domain.by_hand import HandRequest
 from midwatch.domain.clusters import ClusterRef
+from midwatch.domain.doctor.checks import CheckedCluster, DoctorView, summed_up
 from midwatch.domain.errors import PermanentError
 from midwatch.domain.policy import Policy
 from midwatch.domain.runs import FleetRequest, RunPage, RunSummary, RunView, Trigger
@@ -100,6 +101,9 @@ class Directory(Protocol):
 
     async def survey(self, wanted: Sequence[str]) -> SurveyView:
         """Look at the clusters. Raises UsageError."""
+
+    async def examine(self, wanted: Sequence[str]) -> tuple[CheckedCluster, ...]:
+        """Whether a run would find what it needs. Raises UsageError."""
 
 
 class RunService:
@@ -188,3 +192,7 @@ class RunService:
     async def survey(self, wanted: Sequence[str]) -> SurveyView:
         """The fleet as it is now."""
         return await self._directory.survey(wanted)
+
+    async def examine(self, wanted: Sequence[str]) -> DoctorView:
+        """Whether a run of this app, as who it is and from where it is, would find what it needs."""
+        return summed_up((), await self._directory.examine(wanted))

@@ -6,7 +6,7 @@ import itertools
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from midwatch.simulator import Behaviour, SimulatedFleet, Timings
+from midwatch.simulator import Behaviour, SimulatedFleet, Timings, read_rules
 from tests.kit import background, workloads
 from tests.kit.api import Answer, Api, JsonObject
 from tests.kit.background import until
@@ -41,6 +41,10 @@ class Backend(ABC):
     @abstractmethod
     def api_as(self, user: str) -> Api:
         """A client of a user: `nobody` may do nothing."""
+
+    @abstractmethod
+    def grant(self, space: str, user: str, *rules: JsonObject) -> None:
+        """Let a user who may do nothing else (`npd`) do this in a namespace."""
 
     @abstractmethod
     def boots(self, node: str) -> int:
@@ -166,6 +170,10 @@ class Simulated(Backend):
         """A client of a user."""
         return Api(self.cluster.server, self._ca, self.cluster.token(user))
 
+    def grant(self, space: str, user: str, *rules: JsonObject) -> None:
+        """Through the simulator."""
+        self.cluster.restrict(user, read_rules([{"metadata": {"namespace": space}, "rules": [*rules]}]))
+
     def boots(self, node: str) -> int:
         """Counted by the simulated machine."""
         return self.cluster.machines[node].boots
@@ -200,6 +208,17 @@ class Real(Backend):
     def api_as(self, user: str) -> Api:
         """A client of a user."""
         return self.cluster.plane.api_of(user)
+
+    def grant(self, space: str, user: str, *rules: JsonObject) -> None:
+        """By a Role and a RoleBinding."""
+        path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{space}"
+        self.api.create(f"{path}/roles", {"metadata": {"name": user}, "rules": [*rules]})
+        body: JsonObject = {
+            "metadata": {"name": user},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": user},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+        }
+        self.api.create(f"{path}/rolebindings", body)
 
     def boots(self, node: str) -> int:
         """Counted by the stand-in machine."""

@@ -9,10 +9,11 @@ import pytest
 import yaml
 
 from midwatch.simulator import SimulatedCluster, SimulatedFleet, Workload
-from tests.e2e.midwatch import PROGRAM, ROOT, Run, call
+from tests.e2e.midwatch import PROGRAM, ROOT, Run
 from tests.kit import background
 from tests.kit.background import until
 from tests.kit.objects import Node
+from tests.simulator.commands import call
 
 if TYPE_CHECKING:
     import subprocess

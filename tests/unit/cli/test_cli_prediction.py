@@ -65,6 +65,12 @@ def test_a_node_starts_and_lasts_as_the_run_says_and_its_phases_begin_when_they_
     assert [(p.phase, p.at_seconds) for p in node.phases] == [("drain", 10), ("wait", 110), ("ended", 300)]
 
 
+def test_a_drain_that_failed_between_two_looks_is_still_said_to_block() -> None:
+    view = _view(NodePhase.ENDED, outcome=NodeOutcome.DRAIN_FAILED, seconds=65)
+    [blocking] = Timeline().blocking(view)
+    assert (blocking.node, blocking.kind, blocking.seconds) == ("aks-a-0", "Node", 60)
+
+
 def test_what_held_a_node_up_for_more_than_a_minute_is_said_to_block_it(prediction: Prediction) -> None:
     assert [(one.name, one.seconds) for one in prediction.blocking] == [("slow", 95)]
 

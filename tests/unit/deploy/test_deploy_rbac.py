@@ -5,34 +5,13 @@ from __future__ import annotations
 import pytest
 
 from midwatch.domain import lease
+from midwatch.domain.permissions import PERMISSIONS, Permission
 from tests.unit.deploy.deploy_kit import DEPLOY, built, only
 
 type Grant = tuple[str, str, str, str, str]
 """Namespace ("" for the whole cluster), API group, resource, verb, and the one name that it is limited to, or ""."""
 
-EXPECTED: set[Grant] = {
-    ("", "", "nodes", "get", ""),
-    ("", "", "nodes", "list", ""),
-    ("", "", "nodes", "watch", ""),
-    ("", "", "nodes", "patch", ""),
-    ("", "", "pods", "list", ""),
-    ("", "", "pods", "watch", ""),
-    ("", "", "pods", "delete", ""),
-    ("", "", "pods/eviction", "create", ""),
-    ("", "", "persistentvolumeclaims", "get", ""),
-    ("", "apps", "daemonsets", "get", ""),
-    ("", "policy", "poddisruptionbudgets", "list", ""),
-    ("", "policy", "poddisruptionbudgets", "watch", ""),
-    ("", "storage.k8s.io", "volumeattachments", "list", ""),
-    ("default", "", "events", "create", ""),
-    ("default", "", "events", "list", ""),
-    ("midwatch", "coordination.k8s.io", "leases", "get", "midwatch"),
-    ("midwatch", "coordination.k8s.io", "leases", "update", "midwatch"),
-    ("midwatch", "coordination.k8s.io", "leases", "create", ""),
-    ("midwatch", "", "pods", "get", ""),
-    ("midwatch", "", "pods", "create", ""),
-    ("midwatch", "", "pods", "delete", ""),
-}
+EXPECTED: set[Grant] = {(p.namespace, p.group, p.resource, p.verb, p.name) for p in PERMISSIONS}
 
 
 def granted() -> set[Grant]:
@@ -47,8 +26,18 @@ def granted() -> set[Grant]:
     }
 
 
-def test_the_roles_grant_this_table_and_nothing_else() -> None:
+def test_the_roles_grant_the_table_of_the_code_and_nothing_else() -> None:
     assert granted() == EXPECTED
+    assert len(PERMISSIONS) == len(EXPECTED)
+
+
+@pytest.mark.parametrize("permission", PERMISSIONS, ids=lambda permission: permission.text)
+def test_a_permission_names_the_role_that_grants_it(permission: Permission) -> None:
+    kind, _, name = permission.role.partition(" ")
+    namespace, _, short = name.rpartition("/")
+    [role] = [m for m in built("rbac") if m.rules and (m.kind, m.metadata.name) == (kind, short)]
+    assert role.metadata.namespace == namespace == permission.namespace
+    assert [r for r in role.rules if permission.resource in r.resources and permission.verb in r.verbs]
 
 
 @pytest.mark.parametrize("resource", ["secrets", "configmaps", "serviceaccounts/token", "pods/exec", "nodes/proxy"])

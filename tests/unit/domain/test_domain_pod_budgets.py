@@ -101,3 +101,17 @@ def test_pods_that_no_budget_covers_are_always_asked_for() -> None:
     book = ledger(changed(WHOLE, match_labels={"app": "other"}))
     assert book.admits(pod(labels={"app": "cart"}))
     assert covering([WHOLE], pod(namespace="ops")) == ()
+
+
+def test_a_changed_selector_or_a_deleted_budget_counts_at_once() -> None:
+    shut = changed(WHOLE, match_labels={"app": "cart"})
+    book, cart = ledger(shut), pod(labels={"app": "cart"})
+    assert book.covering(cart) == (shut,)
+    book.update(changed(shut, match_labels={"app": "else"}))
+    assert book.covering(cart) == ()
+    book.update(shut)
+    assert not book.admits(cart)
+    book.forget(shut)
+    assert book.admits(cart)
+    book.learn("shop", [])
+    assert book.covering(cart) == ()
