@@ -10,10 +10,10 @@ import yaml
 
 from midwatch.simulator import SimulatedCluster, SimulatedFleet, Workload
 from tests.e2e.midwatch import PROGRAM, ROOT, Run
+from tests.forked import call
 from tests.kit import background
 from tests.kit.background import until
 from tests.kit.objects import Node
-from tests.simulator.commands import call
 
 if TYPE_CHECKING:
     import subprocess
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _POLICY = {
     "apiVersion": "midwatch/v1",
     "nodes": {"settle": "0s"},
-    "drain": {"timeout": "2m", "misconfiguredTimeout": None},
+    "drain": {"timeout": "10s", "misconfiguredTimeout": None},
     "verify": {"stableFor": "0s"},
 }
 
