@@ -246,8 +246,8 @@ class _ClusterWatch:
             skipped=self._surveyed.skipped[:SHOWN] if self._surveyed else (),
         )
 
-    def _tell(self, waiting_for: str) -> None:
-        self._ctx.set_custom_status(ClusterProgress(waiting_for=waiting_for).to_wire())
+    def _tell(self, failure: Failure) -> None:
+        self._ctx.set_custom_status(ClusterProgress(error=failure).to_wire())
 
     def _tell_nodes(self) -> None:
         if not self._told:

@@ -57,8 +57,8 @@ def test_a_lease_that_could_not_be_given_back_is_told(stage: Stage) -> None:
     stage.fail("release_lease", "forbidden")
     result = patch(stage)
     assert (result.outcome, result.error and result.error.code) == (ClusterOutcome.COMPLETED, "lease-left")
-    shown = [ClusterProgress.model_validate(status).waiting_for for status in stage.statuses(INSTANCE)]
-    assert "lease: not given back: it cannot be done" in shown
+    shown = [ClusterProgress.model_validate(status).error for status in stage.statuses(INSTANCE)]
+    assert result.error in shown, "it is told while it is tried again, too"
 
 
 def test_a_budget_that_stays_spent_halts_the_cluster_and_says_by_whom(stage: Stage) -> None:
