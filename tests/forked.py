@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -16,6 +18,8 @@ from tests.e2e.midwatch import PROGRAM, Done
 
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["tests.soak.preload", "midwatch.cli"])
+_DIE_WITH_PARENT = 1
+"""`PR_SET_PDEATHSIG` of prctl(2); the parent is the fork server, which ends with its own."""
 
 
 def fork(
@@ -25,6 +29,8 @@ def fork(
     streams: tuple[int, int, int],
 ) -> BaseProcess:
     """Run `main` in a process with these arguments and settings, in this folder; it ends with what `main` returns.
+
+    It dies with this one, whatever ends this one.
 
     Args:
         main: The function, of a module.
@@ -39,12 +45,24 @@ def fork(
     return process
 
 
+def start(*args: str, log: Path) -> BaseProcess:
+    """Run `midwatch` with these arguments in the background; its output goes to the end of `log`."""
+    with log.open("a") as both:
+        return _start(args, {}, both.fileno(), both.fileno())
+
+
+def end(process: BaseProcess, how: signal.Signals = signal.SIGKILL) -> None:
+    """Signal a process and wait for its end, at most 20 s."""
+    if process.exitcode is None and process.pid is not None:
+        os.kill(process.pid, how)
+    process.join(20)
+    assert process.exitcode is not None, f"process {process.pid} does not end"
+
+
 def call(*args: str, seconds: float = 60, env: Mapping[str, str] | None = None) -> Done:
     """Run `midwatch` with these arguments to its end, as `tests.e2e.midwatch.call` does, which starts the program."""
-    kept = {name: value for name, value in os.environ.items() if name != "KUBECONFIG" and "MIDWATCH" not in name}
-    environment = {**kept, "COLUMNS": "200", **(env or {})}
-    with Path(os.devnull).open() as nothing, tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        process = fork(_midwatch, args, environment, (nothing.fileno(), out.fileno(), err.fileno()))
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = _start(args, env or {}, out.fileno(), err.fileno())
         process.join(seconds)
         late = process.exitcode is None
         if late:
@@ -55,6 +73,12 @@ def call(*args: str, seconds: float = 60, env: Mapping[str, str] | None = None) 
             raise TimeoutError(f"midwatch {' '.join(args)} took more than {seconds} s: {written[1]}")
         assert process.exitcode is not None
         return Done(process.exitcode, *written)
+
+
+def _start(args: tuple[str, ...], env: Mapping[str, str], out: int, err: int) -> BaseProcess:
+    kept = {name: value for name, value in os.environ.items() if name != "KUBECONFIG" and "MIDWATCH" not in name}
+    with Path(os.devnull).open() as nothing:
+        return fork(_midwatch, args, {**kept, "COLUMNS": "200", **env}, (nothing.fileno(), out, err))
 
 
 class _Streams:
@@ -78,6 +102,8 @@ def _live(
     main: Callable[[], object], arguments: tuple[str, ...], environment: dict[str, str], folder: str, streams: _Streams
 ) -> None:
     """The life of the process: its environment, its streams, then the function."""
+    if ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL):
+        raise OSError(ctypes.get_errno(), "prctl")
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
