@@ -92,7 +92,7 @@ class _Hand:
         except StepError as error:
             result = _failed(error)
         self._lease.stop()
-        left = yield from self._lease.free()
+        left = yield from self._lease.free(lambda _: None)  # the command waits for it and shows no more than the phase
         return result if left is None or result.error is not None else result.model_copy(update={"error": left})
 
     def preview(self) -> Steps[HandResult]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from durabletask.task import OrchestrationContext, Task, TaskFailedError
@@ -9,6 +10,7 @@ from durabletask.task import OrchestrationContext, Task, TaskFailedError
 from midwatch.domain import ids
 from midwatch.domain.base import Json
 from midwatch.domain.draining import DrainResult
+from midwatch.domain.eviction import Waiting
 from midwatch.domain.outcomes import NodeOutcome
 from midwatch.domain.phases import NodePhase, advance
 from midwatch.domain.proof import Before
@@ -163,13 +165,23 @@ class _NodePatch:
             passed=self._passed,
         )
         try:
-            released = yield from call_until_done(self._ctx, "release_node", step, Released)
+            released = yield from call_until_done(self._ctx, "release_node", step, Released, self._tell_release())
             left = released.left
         except StepError as error:
             left = (f"possibly cordoned and annotated, the release failed ({error})",)
         if left:
             end = end.model_copy(update={"reason": "; ".join(filter(None, (end.reason, "left: " + ", ".join(left))))})
         return self._result(end, left=left)
+
+    def _tell_release(self) -> Callable[[StepError], None]:
+        since = now(self._ctx)
+
+        def tell(error: StepError) -> None:
+            waiting = Waiting.on_cluster(self._request.cluster.name, str(error), since)
+            progress = Progress(phase=self._phase, waiting_for=(waiting,), packages=self._claimed.packages)
+            self._ctx.set_custom_status(progress.to_wire())
+
+        return tell
 
     def _result(self, end: End, left: tuple[str, ...] = ()) -> NodeResult:
         self._phase = advance(self._phase, NodePhase.ENDED)

@@ -178,6 +178,8 @@ class ClusterProgress(Message):
     """What it waits for while no node does (a spent budget)."""
     pending: tuple[Candidate, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+    error: Failure | None = None
+    """What it tries again and again at its end (giving the lease back)."""
 
 
 SHOWN = 20

@@ -90,7 +90,9 @@ class Stage:
     """A backend, the orchestrators, and activities that answer as if all went well unless a test scripts them."""
 
     def __init__(self, folder: Path) -> None:
-        self.backend = Backend(Journal(folder / "journal.db"), VirtualClock(), lambda _error: None)
+        journal = Journal(folder / "journal.db")
+        journal._db.execute("PRAGMA synchronous=OFF")  # no power cut here: a commit need not wait for the disk
+        self.backend = Backend(journal, VirtualClock(), lambda _error: None)
         self.backend.resume_work()
         self.calls: list[Call] = []
         self.turns: list[tuple[pb.OrchestratorRequest, pb.OrchestratorResponse]] = []
@@ -168,6 +170,11 @@ class Stage:
     def names(self) -> list[str]:
         """The activities, in the order of their calls."""
         return [call.activity for call in self.calls]
+
+    def statuses(self, instance: str) -> list[Json]:
+        """The custom statuses of an instance, in the order of its turns."""
+        told = [end.customStatus.value for begin, end in self.turns if begin.instanceId == instance]
+        return [json.loads(status) for status in told if status]
 
     def close(self) -> None:
         """Close the backend."""
