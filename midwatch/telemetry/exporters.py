@@ -27,6 +27,10 @@ _NO_SIDE_TRAFFIC = ("APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL", "APPLICATIONIN
 """The exporter's own statistics and remote configuration, which call other hosts; set to `false` they are on."""
 
 
+_RETRY_SECONDS = 2
+"""How long the exporter keeps back, at least, what was refused for now; a `Retry-After` counts for longer."""
+
+
 def build(settings: TraceSettings) -> Export:
     """The exporter for this target.
 
@@ -60,6 +64,7 @@ def _azure(settings: TraceSettings, resource: Resource) -> Export:
             connection_string=os.environ[CONNECTION_SETTING],
             tracer_provider=provider,
             storage_directory=str(settings.outbox / "refused"),
+            storage_min_retry_interval=_RETRY_SECONDS,
             max_envelopes_per_second=0,
         )
     except ValueError:  # its text may quote the setting
@@ -90,7 +95,7 @@ def _otlp() -> SpanExporter:
 
 def _resource(env: Mapping[str, str]) -> Resource:
     """Who sends: by the conventions for services and for Azure Functions; OTEL_RESOURCE_ATTRIBUTES adds to it."""
-    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+    from opentelemetry.sdk.resources import OTELResourceDetector, Resource  # noqa: PLC0415
 
     site = env.get("WEBSITE_SITE_NAME", "")
     attributes = {"service.version": __version__}
@@ -107,7 +112,8 @@ def _resource(env: Mapping[str, str]) -> Resource:
         if subscription and group:
             scope = f"/subscriptions/{subscription}/resourceGroups/{group}"
             attributes["cloud.resource_id"] = f"{scope}/providers/Microsoft.Web/sites/{site}"
-    return Resource.create(attributes)
+    # Not `Resource.create`: it starts threads, which cannot be done any more while the process ends.
+    return Resource(attributes).merge(OTELResourceDetector().detect())
 
 
 def readable(span: Span, resource: Resource) -> ReadableSpan:

@@ -67,9 +67,9 @@ def log(  # noqa: PLR0913 - keywords only: the documented keys
 
 def log_end(span: Span) -> None:
     """Write the record of a run, cluster or node that has ended: `step` is `run`, `cluster` or `node`."""
-    if span.name not in _ENDS:
-        return
     attributes = span.attributes
+    if span.name not in _ENDS or "midwatch.phase" in attributes:
+        return
     reason = attributes.get("midwatch.reason")
     log(
         run_id=str(attributes["midwatch.run.id"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import concurrent.futures.thread  # noqa: F401 - exporters need it, and at the end of the process it cannot be imported any more
 import logging
 import sqlite3
 import threading

@@ -156,8 +156,7 @@ def test_no_span_comes_twice_and_each_has_its_parent(night: tuple[Run, list[Enve
     for step in _steps(spans):
         assert step.parent is not None
         above = known[step.parent]
-        phase = step.properties.get("midwatch.phase")
-        assert above.name == (phase or "cluster")
+        assert above.name == step.properties.get("midwatch.phase", "cluster")
         assert _where(above) == _where(step)
     for call in _calls(spans):
         assert call.parent is not None

@@ -62,7 +62,8 @@ def test_the_command_line_refuses_a_wrong_setting(tmp_path: Path) -> None:
 _LOADED = """
 import os, sys
 import function_app
-bad = [n for n in sys.modules if n.startswith(("opentelemetry.sdk", "opentelemetry.exporter", "azure.monitor", "sqlite3"))]
+slow = ("opentelemetry.sdk", "opentelemetry.exporter", "azure.monitor", "sqlite3")
+bad = [n for n in sys.modules if n.startswith(slow)]
 print(bad, os.path.exists(os.environ["MIDWATCH_TRACES_OUTBOX"]))
 """
 

@@ -155,6 +155,13 @@ def _records(caplog: pytest.LogCaptureFixture) -> list[dict[str, object]]:
     return [json.loads(record.getMessage()) for record in caplog.records if record.name == "midwatch.steps"]
 
 
+def _only(entries: object) -> dict[str, object]:
+    assert isinstance(entries, list)
+    [entry] = entries
+    assert isinstance(entry, dict)
+    return entry
+
+
 def test_the_records_have_what_the_queries_name(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "midwatch.steps")
     off = Telemetry(None)
@@ -173,9 +180,9 @@ def test_the_records_have_what_the_queries_name(caplog: pytest.LogCaptureFixture
     named = set(re.findall(r"record\.(\w+)", queries))
     assert named
     assert named <= {key for record in records for key in record}
-    [blocked] = records[0]["waiting_for"]  # type: ignore[misc]  # the test would fail on anything else
+    blocked = _only(records[0]["waiting_for"])
     assert set(re.findall(r"waiting\.(\w+)", queries)) <= set(blocked)
-    [pending] = records[1]["pending"]  # type: ignore[misc]
+    pending = _only(records[1]["pending"])
     assert set(re.findall(r"pending\.(\w+)", queries)) <= set(pending)
     assert set(re.findall(r'record\.step == "(\w+)"', queries)) <= {"drain_pass", "survey_cluster", "node", "run"}
     assert all(json.dumps(record).startswith('{"run_id"') for record in records)
