@@ -3,8 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Test processes side by side.
-WORKERS ?= 2
+# Test processes side by side; one more than cores, since some tests wait.
+WORKERS ?= 3
 
 # A Python 3.13 or newer: on PATH, from pyenv, or from uv.
 PYTHON = $(shell tools/find-python)

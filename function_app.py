@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
@@ -12,12 +13,15 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from activities import activities
+from activities.binding import Activity
 from activities.directory import KubeconfigDirectory
 from midwatch import __version__
 from midwatch.config import SCHEDULE_SETTING, Settings, load_policy
+from midwatch.domain.base import Json
 from midwatch.domain.errors import MidwatchError
 from midwatch.domain.runs import Trigger
 from midwatch.kube.pool import ClientPool
+from midwatch.telemetry import Telemetry, in_host_span
 from midwatch.web.api import build_api
 from midwatch.web.drains import DrainService
 from midwatch.web.instances import Instances
@@ -29,23 +33,37 @@ _log = logging.getLogger("midwatch")
 _client: ContextVar[df.DurableFunctionsClient] = ContextVar("durable_client")
 _starting = asyncio.Lock()
 _pool = ClientPool(os.environ)
+_telemetry = Telemetry.open(os.environ)
 _directory = KubeconfigDirectory(_pool, lambda: load_policy(Settings.read(os.environ).policy))
 
 app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
 
+
+def under_host_span(name: str, activity: Activity) -> Callable[[Json, func.Context], Awaitable[Json]]:
+    """The activity as the worker calls it: with the trace context that the host gives."""
+
+    async def invoked(payload: Json, context: func.Context) -> Json:
+        with in_host_span(context.trace_context.trace_parent):
+            return await activity(payload)
+
+    invoked.__name__ = name
+    # The worker's indexer knows plain classes only.
+    invoked.__annotations__ = {"payload": dict, "context": func.Context, "return": dict}
+    return invoked
+
+
 for orchestrator in ORCHESTRATORS:
     app.orchestration_trigger(context_name="context", orchestration=orchestrator.__name__)(orchestrator)
-for name, activity in activities(_pool).items():
-    activity.__name__ = name
-    app.activity_trigger(input_name="payload", activity=name)(activity)
+for name, activity in activities(_pool, _telemetry).items():
+    app.activity_trigger(input_name="payload", activity=name)(under_host_span(name, activity))
 
 
 def _service() -> RunService:
-    return RunService(Instances(_client.get()), _directory, _starting)
+    return RunService(Instances(_client.get(), _telemetry.starting), _directory, _starting)
 
 
 def _drains() -> DrainService:
-    return DrainService(Instances(_client.get()), _directory, _starting)
+    return DrainService(Instances(_client.get(), _telemetry.starting), _directory, _starting)
 
 
 _api = func.AsgiMiddleware(build_api(_service, _drains, __version__))  # type: ignore[no-untyped-call]  # the package's own lack

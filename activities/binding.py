@@ -2,50 +2,56 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from pydantic import ValidationError
 
 from midwatch.domain.base import Json, Message
-from midwatch.domain.errors import PermanentError
-from midwatch.domain.steps import ClusterStep, Failure, NodeStep
+from midwatch.domain.errors import MidwatchError, PermanentError
+from midwatch.domain.steps import ClusterStep, Failure
 from midwatch.kube.client import KubeClient
+from midwatch.kube.observing import observed_by
 from midwatch.kube.pool import ClientPool
+from midwatch.telemetry import Telemetry
 
 type Activity = Callable[[Json], Awaitable[Json]]
 
-_log = logging.getLogger("midwatch.steps")
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """What the activities of a process share."""
+
+    pool: ClientPool
+    telemetry: Telemetry
 
 
 def bind[S: ClusterStep, R: Message](
-    body: Callable[[KubeClient, S], Awaitable[R]], step_type: type[S], pool: ClientPool
+    body: Callable[[KubeClient, S], Awaitable[R]], step_type: type[S], kit: Kit
 ) -> Activity:
     """Make an activity of a body.
 
     Its answer is `{"result": ...}`, or `{"error": {"code", "message"}}` for a failure that trying again cannot mend.
-    A transient failure is raised, for the durable retry policy. One structured record is logged for each call: JSON,
-    since the worker in Azure forwards a record's message and nothing else of it.
+    A transient failure is raised, for the durable retry policy. Each call has a record in the log, and a span.
     """
 
     async def activity(payload: Json) -> Json:
-        started = time.monotonic()
         try:
             step = _read(step_type, payload)
         except PermanentError as error:
             return {"error": Failure(code=error.code, message=error.message).to_wire()}
+        attempt = kit.telemetry.attempt(body.__name__, step)
         try:
-            result = await body(await pool.client(step.cluster), step)
+            with observed_by(attempt.observer):
+                result = await body(await kit.pool.client(step.cluster), step)
         except PermanentError as error:
-            _record(body.__name__, step, f"error {error.code}", started)
+            attempt.end(f"error {error.code}", error=error.code)
             return {"error": Failure(code=error.code, message=error.message).to_wire()}
         except Exception as error:
-            _record(body.__name__, step, f"raised {type(error).__name__}", started)
+            code = error.code if isinstance(error, MidwatchError) else type(error).__name__
+            attempt.end(f"raised {type(error).__name__}", error=code)
             raise
-        outcome = getattr(result, "outcome", None)
-        _record(body.__name__, step, str(outcome or "ok"), started)
+        attempt.end(str(getattr(result, "outcome", None) or "ok"), result=result)
         return {"result": result.to_wire()}
 
     activity.__annotations__ = {"payload": dict, "return": dict}  # the worker's indexer knows plain classes only
@@ -57,15 +63,3 @@ def _read[S: ClusterStep](step_type: type[S], payload: Json) -> S:
         return step_type.from_wire(payload)
     except ValidationError as error:
         raise PermanentError("bad-message", f"not a {step_type.__name__}: {error.error_count()} errors") from error
-
-
-def _record(name: str, step: ClusterStep, outcome: str, started: float) -> None:
-    fields = {
-        "run_id": step.run,
-        "cluster": step.cluster.name,
-        "node": step.node if isinstance(step, NodeStep) else None,
-        "step": name,
-        "outcome": outcome,
-        "duration_seconds": round(time.monotonic() - started, 3),
-    }
-    _log.info("%s", json.dumps(fields))

@@ -12,6 +12,7 @@ from midwatch.domain.by_hand import (
     DrainedPod,
     DrainOutcome,
     GivenBack,
+    HandEnded,
     HandProgress,
     HandRequest,
     HandResult,
@@ -19,6 +20,7 @@ from midwatch.domain.by_hand import (
     PreviewStep,
     Reported,
     ReportStep,
+    hand_ended,
     reasons_in,
     settle,
 )
@@ -28,9 +30,9 @@ from midwatch.domain.phases import NodePhase
 from midwatch.domain.pods import PodVerdict
 from midwatch.domain.proof import Before
 from midwatch.domain.runs import CANCEL_EVENT, PollRequest
-from midwatch.domain.steps import Checked, Claimed, ClusterStep, Failure, NodeStep
+from midwatch.domain.steps import Checked, Claimed, ClusterStep, Failure, NodeStep, Passed
 from midwatch.domain.verdicts import drain_end, drain_notes
-from orchestrators.calls import StepError, Steps, call, first_line, first_of, now, start
+from orchestrators.calls import StepError, Steps, call, first_line, first_of, now, record, start
 from orchestrators.leases import LeaseKeeper
 
 
@@ -43,18 +45,21 @@ def drain_by_hand(ctx: OrchestrationContext, payload: Json) -> Steps[Json]:
     4. Judge its pods, for the report; one that must not go: nothing is evicted.
     5. Drain it in passes, renewing the lease.
     6. See which pods are left, give back the lease, and report. The claim stays: `midwatch uncordon` undoes it.
+    7. Have it recorded how it ended.
     """
     request = HandRequest.from_wire(payload)
     hand = _Hand(ctx, request)
-    if request.dry_run:
-        return (yield from hand.preview()).to_wire()
-    return (yield from hand.under_lease(hand.drain)).to_wire()
+    result = yield from (hand.preview() if request.dry_run else hand.under_lease(hand.drain))
+    yield from record(ctx, "record_by_hand", hand.story(result))
+    return result.to_wire()
 
 
 def uncordon_by_hand(ctx: OrchestrationContext, payload: Json) -> Steps[Json]:
-    """Undo what is claimed on one node: take the lease, release the node, give back the lease."""
+    """Undo what is claimed on one node: take the lease, release the node, give back the lease, have it recorded."""
     hand = _Hand(ctx, HandRequest.from_wire(payload))
-    return (yield from hand.under_lease(hand.give_back)).to_wire()
+    result = yield from hand.under_lease(hand.give_back)
+    yield from record(ctx, "record_by_hand", hand.story(result))
+    return result.to_wire()
 
 
 type _Work = Callable[[], Steps[HandResult]]
@@ -68,6 +73,8 @@ class _Hand:
         self._request = request
         self._cancel = ctx.wait_for_external_event(CANCEL_EVENT)
         self._lost: Failure | None = None
+        self._started_at = now(ctx)
+        self._passed: tuple[Passed, ...] = ()
         self._lease = LeaseKeeper(ctx, ClusterStep(run=request.id, cluster=request.cluster))
         self._step = NodeStep(run=request.id, cluster=request.cluster, policy=request.policy, node=request.node)
 
@@ -85,7 +92,7 @@ class _Hand:
         except StepError as error:
             result = _failed(error)
         self._lease.stop()
-        left = yield from self._lease.free()
+        left = yield from self._lease.free(lambda _: None)  # the command waits for it and shows no more than the phase
         return result if left is None or result.error is not None else result.model_copy(update={"error": left})
 
     def preview(self) -> Steps[HandResult]:
@@ -162,7 +169,12 @@ class _Hand:
         error = None if given.ours else Failure(code="not-ours", message=given.reason)
         return HandResult(reason=given.reason, error=error)
 
+    def story(self, result: HandResult) -> HandEnded:
+        """What is recorded of it."""
+        return hand_ended(self._request, result, self._passed, self._started_at, now(self._ctx))
+
     def _say(self, phase: NodePhase) -> None:
+        self._passed += (Passed(phase=phase, entered_at=now(self._ctx)),)
         self._ctx.set_custom_status(HandProgress(phase=phase).to_wire())
 
 

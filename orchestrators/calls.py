@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
@@ -95,11 +95,16 @@ def _call_once[R: Message](
 
 
 def call_until_done[R: Message](
-    ctx: OrchestrationContext, activity: str, request: Message, result_type: type[R]
+    ctx: OrchestrationContext,
+    activity: str,
+    request: Message,
+    result_type: type[R],
+    tell: Callable[[StepError], None],
 ) -> Steps[R]:
     """Call an activity again and again for 20 minutes, whatever it answers: for putting things back.
 
-    A refusal counts as passing, too: credentials, an exec plugin, a role may be mended in the meantime.
+    A refusal counts as passing, too: credentials, an exec plugin, a role may be mended in the meantime. `tell` is
+    called with each failure that is followed by another attempt, so that whoever looks sees why it takes so long.
 
     Raises:
         StepError: the last answer, when the time is over.
@@ -108,11 +113,20 @@ def call_until_done[R: Message](
     while True:
         try:
             return (yield from call(ctx, activity, request, result_type, ONCE))
-        except StepError:
+        except StepError as error:
             if now(ctx) + pause > deadline:
                 raise
+            tell(error)
         yield first_of([ctx.create_timer(pause)])
         pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def record(ctx: OrchestrationContext, activity: str, ended: Message) -> Steps[None]:
+    """Have it recorded how something ended. That it could not be changes nothing."""
+    try:
+        yield ctx.call_activity(activity, input=ended.to_wire(), retry_policy=ONCE)
+    except TaskFailedError:
+        return
 
 
 def start(ctx: OrchestrationContext, orchestrator: str, instance: str, request: Message) -> Task[object]:

@@ -61,7 +61,7 @@ def _pass(ctx: OrchestrationContext, request: DrainRequest) -> Steps[DrainReques
     try:
         seen = yield from call(ctx, "drain_pass", step, Drained, ONCE)
     except StepError as error:
-        api = Waiting(kind="Cluster", namespace=None, name=request.cluster.name, because=str(error))
+        api = Waiting.on_cluster(request.cluster.name, str(error))
         seen = request.last.model_copy(update={"left": (api,), "done": False, "moved": False, "blockers": ()})
         return started.after(step.model_copy(update={"tell": ()}), seen, now(ctx))
     return started.after(step, seen, now(ctx))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from durabletask.task import OrchestrationContext, TimerTask
 
 from midwatch.domain import lease
@@ -62,10 +64,19 @@ class LeaseKeeper:
             self._timer.cancel()
             self._timer = None
 
-    def free(self) -> Steps[Failure | None]:
-        """Give the lease back, if it is ours. A failure when that could not be done."""
+    def free(self, tell: Callable[[Failure], None]) -> Steps[Failure | None]:
+        """Give the lease back, if it is ours. A failure when that could not be done.
+
+        `tell` is called with the failure each time that it has to be tried again.
+        """
         try:
-            yield from call_until_done(self._ctx, "release_lease", self._step, LeaseHeld)
+            yield from call_until_done(
+                self._ctx, "release_lease", self._step, LeaseHeld, lambda error: tell(_not_released(error))
+            )
         except StepError as error:
-            return Failure(code="lease-left", message=f"the lease was not released: {error}")
+            return _not_released(error)
         return None
+
+
+def _not_released(error: StepError) -> Failure:
+    return Failure(code="lease-left", message=f"the lease was not released: {error}")

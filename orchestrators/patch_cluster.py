@@ -79,7 +79,7 @@ class _ClusterWatch:
                 self._ctx.continue_as_new(self._carried().to_wire(), save_events=True)
                 return None
         self._lease.stop()
-        self._error = yield from self._lease.free()
+        self._error = yield from self._lease.free(self._tell)
         return self._result()
 
     def _carried(self) -> ClusterRequest:
@@ -106,7 +106,7 @@ class _ClusterWatch:
             self._surveyed = yield from self._survey()
         except StepError as error:
             failure = Failure(code=error.code, message=error.message)
-            left = (yield from self._lease.free()) if leased else None
+            left = (yield from self._lease.free(self._tell)) if leased else None
             if self._request.leased:
                 self._halt, self._error = failure, left
                 return self._result()
@@ -245,6 +245,9 @@ class _ClusterWatch:
             pending=self._remaining()[:SHOWN],
             skipped=self._surveyed.skipped[:SHOWN] if self._surveyed else (),
         )
+
+    def _tell(self, failure: Failure) -> None:
+        self._ctx.set_custom_status(ClusterProgress(error=failure).to_wire())
 
     def _tell_nodes(self) -> None:
         if not self._told:

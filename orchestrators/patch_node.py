@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from durabletask.task import OrchestrationContext, Task, TaskFailedError
@@ -9,11 +10,12 @@ from durabletask.task import OrchestrationContext, Task, TaskFailedError
 from midwatch.domain import ids
 from midwatch.domain.base import Json
 from midwatch.domain.draining import DrainResult
+from midwatch.domain.eviction import Waiting
 from midwatch.domain.outcomes import NodeOutcome
 from midwatch.domain.phases import NodePhase, advance
 from midwatch.domain.proof import Before
 from midwatch.domain.runs import CANCEL_EVENT, NodeRequest, NodeResult, PollRequest, PollResult, Progress
-from midwatch.domain.steps import Checked, Claimed, NodeStep, RebootStep, Released, ReleaseStep, Seen
+from midwatch.domain.steps import Checked, Claimed, NodeStep, Passed, RebootStep, Released, ReleaseStep, Seen
 from midwatch.domain.verdicts import End, drain_end, drain_notes, failure_in, verify_end, wait_end
 from orchestrators.calls import UNAVAILABLE, StepError, Steps, call, call_until_done, first_line, first_of, now, start
 
@@ -48,6 +50,7 @@ class _NodePatch:
         self._before: Before | None = None
         self._last = Seen()
         self._notes: tuple[str, ...] = ()
+        self._passed: tuple[Passed, ...] = ()
         self._instance = ids.node_instance(request.run, request.cluster.name, request.node)
         self._step = NodeStep(run=request.run, cluster=request.cluster, policy=request.policy, node=request.node)
 
@@ -65,6 +68,7 @@ class _NodePatch:
 
     def _enter(self, phase: NodePhase) -> None:
         self._phase = advance(self._phase, phase)
+        self._passed += (Passed(phase=phase, entered_at=now(self._ctx)),)
         self._ctx.set_custom_status(Progress(phase=phase, packages=self._claimed.packages).to_wire())
 
     def _claim(self) -> Steps[End | None]:
@@ -158,15 +162,26 @@ class _NodePatch:
             keep_cordoned=keep,
             outcome=end.outcome,
             reason=end.reason,
+            passed=self._passed,
         )
         try:
-            released = yield from call_until_done(self._ctx, "release_node", step, Released)
+            released = yield from call_until_done(self._ctx, "release_node", step, Released, self._tell_release())
             left = released.left
         except StepError as error:
             left = (f"possibly cordoned and annotated, the release failed ({error})",)
         if left:
             end = end.model_copy(update={"reason": "; ".join(filter(None, (end.reason, "left: " + ", ".join(left))))})
         return self._result(end, left=left)
+
+    def _tell_release(self) -> Callable[[StepError], None]:
+        since = now(self._ctx)
+
+        def tell(error: StepError) -> None:
+            waiting = Waiting.on_cluster(self._request.cluster.name, str(error), since)
+            progress = Progress(phase=self._phase, waiting_for=(waiting,), packages=self._claimed.packages)
+            self._ctx.set_custom_status(progress.to_wire())
+
+        return tell
 
     def _result(self, end: End, left: tuple[str, ...] = ()) -> NodeResult:
         self._phase = advance(self._phase, NodePhase.ENDED)

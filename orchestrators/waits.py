@@ -80,7 +80,7 @@ def _look(ctx: OrchestrationContext, request: PollRequest, wait: _Wait) -> Steps
     try:
         seen = yield from call(ctx, wait.activity, step, Seen, ONCE)
     except StepError as error:
-        api = Waiting(kind="Cluster", namespace=None, name=request.cluster.name, because=str(error))
+        api = Waiting.on_cluster(request.cluster.name, str(error))
         seen = request.last.model_copy(update={"left": (api,), "done": False, "moved": False})
     return seen.model_copy(update={"left": keep_since(request.last.left, seen.left, now(ctx))})
 

@@ -27,7 +27,13 @@ class ApiClient:
 
     def __init__(self, url: str) -> None:
         self._base = f"{url}/api"
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self._opener = urllib.request.OpenerDirector()  # `build_opener` would load the certificates of all authorities
+        for handler in (
+            urllib.request.HTTPHandler(),
+            urllib.request.HTTPDefaultErrorHandler(),
+            urllib.request.HTTPErrorProcessor(),
+        ):
+            self._opener.add_handler(handler)
 
     def start(self, body: Json) -> RunSummary:
         """Start a run. Raises RefusedError while one is in progress, UsageError when the request is wrong."""

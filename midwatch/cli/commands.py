@@ -77,6 +77,7 @@ def up(
     if not scheduled:
         session.disable_timer()
     directory = options.state_dir(state)
+    options.apply_traces(directory)
     extra = session.settings_in_force()
     with EmbeddedHost(session.APP_DIR, directory, port=port, run_work=False, extra=extra) as host:
         session.Session(ApiClient(host.url), host, directory, kubeconfig is not None).begin_work()

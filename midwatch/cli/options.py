@@ -12,6 +12,7 @@ import typer
 from midwatch.config import KUBECONFIG_SETTING, POLICY_SETTING
 from midwatch.domain.errors import UsageError
 from midwatch.kube.kubeconfig import Kubeconfig as KubeconfigFiles
+from midwatch.telemetry.settings import OUTBOX_SETTING, TraceSettings
 
 SERVE_PORT = 7071
 """Where `midwatch up` serves: the port of `func start`, so that URLs carry over."""
@@ -86,3 +87,13 @@ def apply_settings(kubeconfig: Path | None, policy: Path | None) -> None:
             os.environ[setting] = os.pathsep.join(str(Path(part).absolute()) for part in parts)
         else:
             os.environ.pop(setting, None)
+
+
+def apply_traces(state: Path) -> None:
+    """Check where traces go, and have them wait in the state directory.
+
+    Raises:
+        UsageError: `bad-setting`.
+    """
+    TraceSettings.read(os.environ)
+    os.environ.setdefault(OUTBOX_SETTING, str((state / "traces").absolute()))

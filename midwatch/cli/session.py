@@ -106,6 +106,7 @@ def _host_of(state: Path) -> HostInfo | EmbeddedHost:
 
     Raises:
         HostError: the state directory cannot be used, or another command keeps holding it.
+        UsageError: a setting of the traces is wrong.
     """
     deadline = time.monotonic() + _LOOK_SECONDS
     while True:
@@ -113,6 +114,7 @@ def _host_of(state: Path) -> HostInfo | EmbeddedHost:
         if running is not None:
             return running
         disable_timer()
+        options.apply_traces(state)
         host = EmbeddedHost(APP_DIR, state, run_work=False, extra=settings_in_force())
         try:
             host.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from enum import StrEnum
 
 from midwatch.domain.base import Message
@@ -13,7 +14,7 @@ from midwatch.domain.phases import NodePhase
 from midwatch.domain.pods import PodVerdict
 from midwatch.domain.policy import Policy
 from midwatch.domain.runs import RunStatus
-from midwatch.domain.steps import Failure, NodeStep
+from midwatch.domain.steps import Failure, NodeStep, Passed
 
 
 class HandAction(StrEnum):
@@ -102,6 +103,27 @@ class HandResult(Message):
     pods: tuple[DrainedPod, ...] = ()
 
 
+class HandEnded(Message):
+    """The input of `record_by_hand`: what the trace and the log say of it.
+
+    Attributes:
+        outcome: a word.
+        failure: what went wrong; None when nothing did.
+        passed: the node's phases.
+    """
+
+    run: str
+    action: HandAction
+    cluster: ClusterRef
+    node: str
+    outcome: str
+    reason: str | None
+    failure: str | None
+    started_at: datetime
+    ended_at: datetime
+    passed: tuple[Passed, ...]
+
+
 class HandView(Message):
     """`GET drains/{id}`."""
 
@@ -169,3 +191,29 @@ def reasons_in(result: DrainResult) -> dict[str, str]:
     """What keeps each pod that a drain left, by `namespace/name`."""
     kept = (*result.seen.stays, *result.seen.left)
     return {f"{waiting.namespace}/{waiting.name}": waiting.because for waiting in kept}
+
+
+def hand_ended(
+    request: HandRequest, result: HandResult, passed: tuple[Passed, ...], started_at: datetime, ended_at: datetime
+) -> HandEnded:
+    """What is recorded of a drain, or an uncordon, by hand."""
+    done = (
+        "previewed"
+        if request.dry_run
+        else {HandAction.DRAIN: "drained", HandAction.UNCORDON: "uncordoned"}[request.action]
+    )
+    outcome = result.error.code if result.error else "cancelled" if result.cancelled else str(result.outcome or done)
+    failed = result.error is not None or result.outcome is DrainOutcome.DRAIN_FAILED
+    reason = str(result.error) if result.error else result.reason
+    return HandEnded(
+        run=request.id,
+        action=request.action,
+        cluster=request.cluster,
+        node=request.node,
+        outcome=outcome,
+        reason=reason,
+        failure=(reason or outcome) if failed else None,
+        started_at=started_at,
+        ended_at=ended_at,
+        passed=passed,
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Self
 
 from midwatch.domain.base import Message
 
@@ -86,6 +87,11 @@ class Waiting(Message):
     name: str
     because: str
     since: datetime | None = None
+
+    @classmethod
+    def on_cluster(cls, name: str, because: str, since: datetime | None = None) -> Self:
+        """What is waited for while the API server of this cluster refuses, or does not answer."""
+        return cls(kind="Cluster", namespace=None, name=name, because=because, since=since)
 
     @property
     def key(self) -> tuple[str, str | None, str]:

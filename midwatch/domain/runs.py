@@ -85,17 +85,31 @@ class ClusterResult(Message):
 
 
 class ClusterEnd(Message):
-    """How a cluster ended, as short as its run needs it."""
+    """How a cluster ended, as short as its run needs it. The times are None for one that was never started."""
 
     name: str
     outcome: ClusterOutcome
     error: Failure | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
 
 
 class FleetResult(Message):
     """The output of `patch_fleet`."""
 
     outcome: RunOutcome
+    clusters: tuple[ClusterEnd, ...]
+
+
+class RunEnded(Message):
+    """The input of `record_run`: what the trace and the log say of a run."""
+
+    run: str
+    trigger: Trigger
+    dry_run: bool
+    outcome: RunOutcome
+    started_at: datetime
+    ended_at: datetime
     clusters: tuple[ClusterEnd, ...]
 
 
@@ -164,6 +178,8 @@ class ClusterProgress(Message):
     """What it waits for while no node does (a spent budget)."""
     pending: tuple[Candidate, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+    error: Failure | None = None
+    """What it tries again and again at its end (giving the lease back)."""
 
 
 SHOWN = 20

@@ -11,6 +11,7 @@ from midwatch.domain.clusters import ClusterRef
 from midwatch.domain.eviction import Waiting
 from midwatch.domain.nodes import Needed, Verdict
 from midwatch.domain.outcomes import NodeOutcome
+from midwatch.domain.phases import NodePhase
 from midwatch.domain.policy import Policy
 from midwatch.domain.proof import Before
 
@@ -161,6 +162,13 @@ class RebootStep(NodeStep):
     before: Before
 
 
+class Passed(Message):
+    """A phase of a node, and when it began; it ended when the next one did."""
+
+    phase: NodePhase
+    entered_at: datetime
+
+
 class ReleaseStep(NodeStep):
     """Put the node back.
 
@@ -169,6 +177,7 @@ class ReleaseStep(NodeStep):
         keep_cordoned: leave the cordon (`failure.keepCordoned`).
         outcome: of the node, for the event.
         reason: likewise.
+        passed: the node's phases up to this one, for its trace.
     """
 
     claimed_by: str
@@ -176,6 +185,7 @@ class ReleaseStep(NodeStep):
     keep_cordoned: bool = False
     outcome: NodeOutcome | None = None
     reason: str | None = None
+    passed: tuple[Passed, ...] = ()
 
 
 class Released(Message):

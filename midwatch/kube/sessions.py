@@ -10,16 +10,20 @@ import aiohttp
 from midwatch.kube.connection import ClientCertificate, Connection
 from midwatch.kube.credentials import Identity
 from midwatch.kube.errors import Unreachable
+from midwatch.kube.observing import Watched
 from midwatch.kube.transport import Request, Transport
 
 
 class Answer:
     """An open answer. Leave its context to give the connection back."""
 
-    def __init__(self, sessions: Sessions, transport: Transport, response: aiohttp.ClientResponse) -> None:
+    def __init__(
+        self, sessions: Sessions, transport: Transport, response: aiohttp.ClientResponse, watched: Watched
+    ) -> None:
         self._sessions = sessions
         self._transport = transport
         self._response = response
+        self._watched = watched
 
     async def __aenter__(self) -> aiohttp.ClientResponse:
         """The response; its body is not read yet."""
@@ -29,6 +33,7 @@ class Answer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """An answer whose body was not read to its end closes its connection."""
+        self._watched.end(self._response.status, error)
         self._response.release()
         await self._sessions.done(self._transport)
 
@@ -65,16 +70,20 @@ class Sessions:
             await self._renew(identity.certificate)
         transport = self._current
         self._open[transport] += 1
+        watched = Watched(self._connection.server, request)
         try:
             async with asyncio.timeout_at(deadline):
                 response = await transport.send(request, identity)
         except TimeoutError:
+            late = Unreachable("unreachable", f"{request.what}: no answer in time")
+            watched.end(None, late)
             await self.done(transport)
-            raise Unreachable("unreachable", f"{request.what}: no answer in time") from None
-        except BaseException:
+            raise late from None
+        except BaseException as error:
+            watched.end(None, error)
             await self.done(transport)
             raise
-        return Answer(self, transport, response)
+        return Answer(self, transport, response, watched)
 
     async def done(self, transport: Transport) -> None:
         """One use of a transport is over."""

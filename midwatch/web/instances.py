@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 
 from durabletask.client import AsyncTaskHubGrpcClient, OrchestrationQuery, OrchestrationState, OrchestrationStatus
@@ -34,20 +35,25 @@ class Instance(Message):
 
 
 class Instances:
-    """The instances of this function app's task hub."""
+    """The instances of this function app's task hub. A run is started within `starting` its ID."""
 
-    def __init__(self, client: AsyncTaskHubGrpcClient) -> None:
+    def __init__(self, client: AsyncTaskHubGrpcClient, starting: Callable[[str], AbstractContextManager[None]]) -> None:
         self._client = client
+        self._starting = starting
 
     async def start(self, request: FleetRequest) -> None:
         """Start a run; the run's ID is the instance ID."""
-        await self._client.schedule_new_orchestration("patch_fleet", input=request.to_wire(), instance_id=request.run)
+        with self._starting(request.run):
+            await self._client.schedule_new_orchestration(
+                "patch_fleet", input=request.to_wire(), instance_id=request.run
+            )
 
     async def start_by_hand(self, request: HandRequest) -> None:
         """Start a drain, or an uncordon, of one node."""
         name = "drain_by_hand" if request.action is HandAction.DRAIN else "uncordon_by_hand"
         instance = ids.hand_instance(request.id)
-        await self._client.schedule_new_orchestration(name, input=request.to_wire(), instance_id=instance)
+        with self._starting(request.id):
+            await self._client.schedule_new_orchestration(name, input=request.to_wire(), instance_id=instance)
 
     async def live_by_hand(self) -> list[HandRequest]:
         """The drains and uncordons by hand that have not ended, without dry runs, oldest first."""

@@ -102,7 +102,7 @@ def _cluster(
         name=ref.name,
         status=_status(instance),
         outcome=None if instance.live else ClusterOutcome.HALTED,
-        error=None if instance.live else failed,
+        error=progress.error if instance.live else failed,
         nodes=tuple(known),
     )
 
@@ -133,7 +133,7 @@ def _node(instance: Instance, by_id: Mapping[str, Instance], end: NodeEnd | None
         phase=progress.phase if instance.live else NodePhase.ENDED,
         outcome=result.outcome if result else (end.outcome if end else None),
         reason=result.reason if result else (end.reason if end else instance.failure),
-        waiting_for=_waits(instance, by_id) if instance.live else (),
+        waiting_for=(_waits(instance, by_id) or progress.waiting_for) if instance.live else (),
         started_at=instance.created_at,
         ended_at=None if instance.live else instance.updated_at,
         packages=result.packages if result else progress.packages,

@@ -18,6 +18,7 @@ import yaml
 
 from midwatch.local import EmbeddedHost, HistoryCounts, running_host
 from tests.kit import background
+from tests.kit.api import LOOPBACK
 from tests.kit.background import until
 
 if TYPE_CHECKING:
@@ -206,9 +207,8 @@ class Host:
         data = raw if raw is not None else None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(f"{self.url}/api/{path}", data, headers, method=method)
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=60) as response:
+            with LOOPBACK.open(request, timeout=60) as response:
                 return response.status, json.load(response)
         except urllib.error.HTTPError as error:
             if not str(error.headers["Content-Type"]).startswith("application/problem+json"):

@@ -58,6 +58,16 @@ class Answer:
         return [str(c.get("reason")) for c in found if isinstance(c, dict)] if isinstance(found, list) else []
 
 
+LOOPBACK = urllib.request.OpenerDirector()
+"""Plain HTTP without a proxy: `build_opener` would read all the certificates of this machine each time."""
+for _handler in (
+    urllib.request.HTTPHandler(),
+    urllib.request.HTTPDefaultErrorHandler(),
+    urllib.request.HTTPErrorProcessor(),
+):
+    LOOPBACK.add_handler(_handler)
+
+
 def tls_context(authority: Path) -> ssl.SSLContext:
     """Trust one authority, also one without key identifiers."""
     context = ssl.create_default_context(cafile=str(authority))

@@ -16,7 +16,7 @@ import yaml
 from midwatch.cli.demo_fleet import BLOCKED, CORDONED
 from midwatch.simulator import SimulatedCluster, SimulatedFleet, Workload
 from tests.e2e.midwatch import PROGRAM, Done, Run, objects
-from tests.simulator.commands import call
+from tests.forked import call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,8 @@ from midwatch.domain.doctor.checks import Check, CheckedCluster, CheckId, Health
 from midwatch.domain.policy import Policy
 from midwatch.kube.pool import ClientPool
 from midwatch.simulator import Change, Fault, FaultKind, SimulatedCluster, SimulatedFleet, read_rules
-from tests.e2e.midwatch import ROOT, call, objects
+from tests.e2e.midwatch import ROOT, objects
+from tests.forked import call
 from tests.kit.api import MERGE_PATCH
 from tests.simulator.simulator_kit import api_of
 

@@ -9,21 +9,20 @@ import pytest
 import yaml
 
 from midwatch.simulator import SimulatedCluster, SimulatedFleet, Workload
-from tests.e2e.midwatch import PROGRAM, ROOT, Run
-from tests.kit import background
+from tests.e2e.midwatch import Run
+from tests.forked import call, end, start
 from tests.kit.background import until
 from tests.kit.objects import Node
-from tests.simulator.commands import call
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
+    from multiprocessing.process import BaseProcess
     from pathlib import Path
 
 _POLICY = {
     "apiVersion": "midwatch/v1",
     "nodes": {"settle": "0s"},
-    "drain": {"timeout": "2m", "misconfiguredTimeout": None},
+    "drain": {"timeout": "10s", "misconfiguredTimeout": None},
     "verify": {"stableFor": "0s"},
 }
 
@@ -55,9 +54,9 @@ class _Setup:
         self.flags = ["--kubeconfig", str(self.kubeconfig), "--policy", str(policy), *self.state]
         self.output = folder / "log"
 
-    def start(self, *args: str) -> subprocess.Popen[bytes]:
+    def start(self, *args: str) -> BaseProcess:
         """`midwatch` in the background."""
-        return background.spawn([PROGRAM, *args], log=self.output, cwd=ROOT)
+        return start(*args, log=self.output)
 
 
 @pytest.fixture
@@ -74,7 +73,7 @@ def _cordoned(cluster: SimulatedCluster) -> list[str]:
 def _kill_in_the_drain(fleet: SimulatedFleet, setup: _Setup, how: signal.Signals) -> None:
     command = setup.start("run", "--context", "blue", *setup.flags)
     until(lambda: _cordoned(fleet.clusters["blue"]), "the drain")
-    background.end(command, how)
+    end(command, how)
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP])
@@ -115,7 +114,7 @@ def test_a_context_that_leads_elsewhere_by_now_is_not_touched(fleet: SimulatedFl
     try:
         until(lambda: "and this began at" in setup.output.read_text(), "the refusal", seconds=60)
     finally:
-        background.end(command)
+        end(command)
     assert green.calls == before
 
 
@@ -129,7 +128,7 @@ def test_a_command_does_not_attach_to_a_host_with_other_settings(setup: _Setup) 
         agreed = call("run", "--context", "green", "--dry-run", *setup.state, "--output", "json")
         assert Run(agreed.json).outcomes == {"green-0": "skipped"}
     finally:
-        background.end(host)
+        end(host)
 
 
 def test_one_cluster_under_two_names_is_refused(fleet: SimulatedFleet, setup: _Setup) -> None:
@@ -157,4 +156,6 @@ def test_a_folder_with_other_things_in_it_is_no_state_directory(setup: _Setup) -
 def test_commands_at_the_same_moment_wait_for_each_other(setup: _Setup) -> None:
     commands = [setup.start("run", "--context", "green", "--dry-run", *setup.flags)]
     commands += [setup.start("status", "--list", *setup.state) for _ in range(3)]
-    assert [command.wait(120) for command in commands] == [0, 0, 0, 0], setup.output.read_text()
+    for command in commands:
+        command.join(120)
+    assert [command.exitcode for command in commands] == [0, 0, 0, 0], setup.output.read_text()

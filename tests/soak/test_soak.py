@@ -1,8 +1,7 @@
-"""Random fleets, as many as fit into the time that the suite has for them. `make soak N=1000` runs more."""
+"""Random fleets: two dozen. `make soak N=1000` runs more."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from tests.soak.cases import Act
@@ -12,16 +11,13 @@ from tests.soak.running import AGAIN, Rig
 if TYPE_CHECKING:
     from pathlib import Path
 
-_SEEDS = range(1, 37)
-_SECONDS = 25.0
+_SEEDS = range(1, 25)
 
 
 def test_no_random_fleet_breaks_an_invariant(tmp_path: Path) -> None:
-    rig, began, failed = Rig(tmp_path), time.monotonic(), []
+    rig, failed = Rig(tmp_path), []
     try:
         for seed in _SEEDS:
-            if time.monotonic() - began > _SECONDS:
-                break
             result = rig.run(seed)
             if result.problems:
                 failed.append(f"seed {seed} ({AGAIN.format(seed=seed)}): " + "; ".join(result.problems))

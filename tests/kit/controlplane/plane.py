@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self, TypedDict
 import yaml
 
 from tests.kit import background
-from tests.kit.api import Api
+from tests.kit.api import LOOPBACK, Api
 from tests.kit.controlplane import audit, flags, kubeconfig
 from tests.kit.controlplane.build import binaries
 from tests.kit.controlplane.kubeconfig import Access
@@ -242,8 +242,7 @@ class ControlPlane:
     def _etcd_call(self, path: str, body: dict[str, str]) -> _EtcdAnswer:
         address = f"http://127.0.0.1:{self._etcd}/v3/{path}"
         request = urllib.request.Request(address, json.dumps(body).encode())
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=10) as response:
+        with LOOPBACK.open(request, timeout=10) as response:
             answer: _EtcdAnswer = json.load(response)
         return answer
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from unittest.mock import patch
 import pytest
 
 from midwatch.cli import main
+from tests.forked import call
 
 PROGRAM = str(Path(sys.executable).with_name("midwatch"))
 NOWHERE = "https://127.0.0.1:9"
@@ -86,10 +86,8 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **settings}
     monkeypatch.chdir(tmp_path)
     if case.starts_host:
-        done = subprocess.run(
-            [PROGRAM, *case.args.split()], env=env, capture_output=True, text=True, timeout=60, check=False
-        )
-        code: object = done.returncode
+        done = call(*case.args.split(), env=env)
+        code: object = done.code
         out, err = done.stdout, done.stderr
     else:
         monkeypatch.setattr(sys, "argv", [PROGRAM, *case.args.split()])

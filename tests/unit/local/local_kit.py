@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
-import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -21,6 +20,8 @@ from durabletask.worker import TaskHubGrpcWorker
 from midwatch.local.backend import Backend
 from midwatch.local.clock import Clock
 from midwatch.local.journal import Journal
+from tests.forked import fork
+from tests.unit.local.serve import main
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -126,22 +127,21 @@ class Served:
         settings: Mapping[str, str] | None = None,
     ) -> None:
         options = {"app": str(app), "state": str(state), "virtual": virtual, "work": work}
-        self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "serve.py"), json.dumps(options)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **(settings or {})},
-        )
+        from_us, commands = os.pipe()
+        answers, to_us = os.pipe()
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `_close`, as the next two
+        self._commands, self._answers = os.fdopen(commands, "w"), os.fdopen(answers)
+        environment = {**os.environ, **(settings or {})}
+        self.process = fork(main, (json.dumps(options),), environment, (from_us, to_us, self._errors.fileno()))
+        os.close(from_us)
+        os.close(to_us)
         self.hello = self._read()
         self.url = str(self.hello.get("url", ""))
 
     def ask(self, command: str) -> dict[str, object]:
         """Send a command; its answer."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{command}\n")
-        self.process.stdin.flush()
+        self._commands.write(f"{command}\n")
+        self._commands.flush()
         return self._read()
 
     def call(
@@ -177,26 +177,27 @@ class Served:
 
     def stop(self) -> str:
         """End it in peace; what it wrote to stderr."""
-        assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
+            self._commands.close()
         return self._close()
 
     def _close(self) -> str:
-        self.process.wait(15)
-        assert self.process.stderr is not None
-        assert self.process.stdout is not None
-        assert self.process.stdin is not None
-        errors = self.process.stderr.read()
+        self.process.join(15)
+        assert self.ended
         with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
-        self.process.stdout.close()
-        self.process.stderr.close()
-        return errors
+            self._commands.close()
+        self._answers.close()
+        with self._errors:
+            self._errors.seek(0)
+            return self._errors.read()
+
+    @property
+    def ended(self) -> bool:
+        """Whether its process is gone."""
+        return self.process.exitcode is not None
 
     def _read(self) -> dict[str, object]:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
+        line = self._answers.readline()
         assert line, "the host wrote nothing"
         answer = json.loads(line)
         assert isinstance(answer, dict)
@@ -217,7 +218,7 @@ def serving(
     try:
         yield host
     finally:
-        if host.process.poll() is None:
+        if not host.ended:
             host.kill()
 
 

@@ -65,7 +65,3 @@ def fill_disk(host: EmbeddedHost) -> None:
 def answer(message: dict[str, object]) -> None:
     """One line to the test."""
     print(json.dumps(message), flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -90,7 +90,9 @@ class Stage:
     """A backend, the orchestrators, and activities that answer as if all went well unless a test scripts them."""
 
     def __init__(self, folder: Path) -> None:
-        self.backend = Backend(Journal(folder / "journal.db"), VirtualClock(), lambda _error: None)
+        journal = Journal(folder / "journal.db")
+        journal._db.execute("PRAGMA synchronous=OFF")  # no power cut here: a commit need not wait for the disk
+        self.backend = Backend(journal, VirtualClock(), lambda _error: None)
         self.backend.resume_work()
         self.calls: list[Call] = []
         self.turns: list[tuple[pb.OrchestratorRequest, pb.OrchestratorResponse]] = []
@@ -116,6 +118,9 @@ class Stage:
             self._worker.add_orchestrator(orchestrator)  # type: ignore[arg-type]  # it knows Task[Any]
         for name in self._script:
             self._worker.add_activity(self._activity(name))
+        self.records: list[Json] = []
+        for name in ("record_run", "record_by_hand"):
+            self._worker.add_activity(self._recording(name))
 
     def on(self, activity: str, answer: Answer) -> None:
         """Script an activity."""
@@ -166,6 +171,11 @@ class Stage:
         """The activities, in the order of their calls."""
         return [call.activity for call in self.calls]
 
+    def statuses(self, instance: str) -> list[Json]:
+        """The custom statuses of an instance, in the order of its turns."""
+        told = [end.customStatus.value for begin, end in self.turns if begin.instanceId == instance]
+        return [json.loads(status) for status in told if status]
+
     def close(self) -> None:
         """Close the backend."""
         self.backend.close()
@@ -209,6 +219,14 @@ class Stage:
             self.calls.append(call)
             answer = self._script[name](call)
             return {"error" if isinstance(answer, Failure) else "result": answer.to_wire()}
+
+        activity.__name__ = name
+        return activity
+
+    def _recording(self, name: str) -> Callable[[ActivityContext, Json], Json]:
+        def activity(_: ActivityContext, payload: Json) -> Json:
+            self.records.append(payload)
+            return {}
 
         activity.__name__ = name
         return activity

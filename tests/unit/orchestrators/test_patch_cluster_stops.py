@@ -9,6 +9,7 @@ import pytest
 from midwatch.domain import ids, lease
 from midwatch.domain.base import Message
 from midwatch.domain.outcomes import ClusterOutcome, NodeOutcome
+from midwatch.domain.runs import ClusterProgress
 from midwatch.domain.steps import Checked, Failure, Released, Seen
 from tests.unit.orchestrators.cluster_kit import GOES_ON, HELD, INSTANCE, LOST, claimed, outcomes, patch, reasons
 from tests.unit.orchestrators.orchestration_kit import (
@@ -56,6 +57,8 @@ def test_a_lease_that_could_not_be_given_back_is_told(stage: Stage) -> None:
     stage.fail("release_lease", "forbidden")
     result = patch(stage)
     assert (result.outcome, result.error and result.error.code) == (ClusterOutcome.COMPLETED, "lease-left")
+    shown = [ClusterProgress.model_validate(status).error for status in stage.statuses(INSTANCE)]
+    assert result.error in shown, "it is told while it is tried again, too"
 
 
 def test_a_budget_that_stays_spent_halts_the_cluster_and_says_by_whom(stage: Stage) -> None:

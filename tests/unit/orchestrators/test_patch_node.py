@@ -9,7 +9,7 @@ import pytest
 
 from midwatch.domain.base import Message
 from midwatch.domain.outcomes import ClusterOutcome, NodeOutcome
-from midwatch.domain.runs import ClusterEnd
+from midwatch.domain.runs import ClusterEnd, Progress
 from midwatch.domain.steps import Checked, Claimed, Failure, Released, Seen
 from tests.unit.orchestrators.node_kit import CHAIN, INSTANCE, patch, released
 from tests.unit.orchestrators.orchestration_kit import BACK, BEFORE, NOT_BACK, RUN, Call, Stage, always, in_turn, policy
@@ -176,3 +176,5 @@ def test_a_release_is_tried_for_twenty_minutes_before_it_is_given_up(stage: Stag
     )
     times = [call.at for call in stage.of("release_node")]
     assert (len(times), times[-1] - times[0] >= timedelta(minutes=19)) == (24, True)
+    shown = Progress.model_validate(stage.statuses(INSTANCE)[-2])
+    assert [(w.kind, w.because) for w in shown.waiting_for] == [("Cluster", "connection refused")]
