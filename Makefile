@@ -48,8 +48,8 @@ imports: install ## Who may import whom
 
 check: lint types imports test ## Lint, types, imports, tests
 
-bench: install ## Benchmarks (ONLY=name for one; `fleet` needs no control plane, FLEET=2x10 makes it smaller)
-	$(if $(filter fleet,$(ONLY)),,$(BIN)/python -m tests.kit.controlplane.build)
+bench: install ## Benchmarks (ONLY=name for one; fleet, import and memory need no control plane; FLEET=2x10 makes fleet smaller)
+	$(if $(filter fleet import memory,$(ONLY)),,$(BIN)/python -m tests.kit.controlplane.build)
 	$(BIN)/python -m tests.bench $(ONLY)
 
 histories: install ## Record the histories anew that the replay tests replay (after a change that is meant to break them)

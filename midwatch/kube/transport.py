@@ -11,22 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 
 import aiohttp
-from kubernetes.aio.client import Configuration
-from kubernetes.aio.client.rest import RESTClientObject
 
 from midwatch import __version__
-from midwatch.domain.errors import MidwatchError, UsageError
+from midwatch.domain.errors import MidwatchError
 from midwatch.kube.connection import ClientCertificate, Connection
 from midwatch.kube.credentials import Identity
 from midwatch.kube.errors import TlsError, Unreachable, from_answer
-from midwatch.kube.proxies import proxy_of
 
 _CONNECT_SECONDS = 10.0
 """TCP and TLS; a host that drops packets should not use up the time that is meant for the answer."""
@@ -63,19 +58,14 @@ class Greeting:
     date: datetime | None
 
 
-class _Rest(RESTClientObject):
-    def _create_pool_manager(self) -> aiohttp.ClientSession:
-        session: aiohttp.ClientSession = super()._create_pool_manager()
-        session._retry_connection = False
-        return session
-
-
 class Transport:
     """The connections to one server under one client certificate (or none)."""
 
     def __init__(self, connection: Connection, certificate: ClientCertificate | None) -> None:
+        from midwatch.kube.rest import open_rest  # noqa: PLC0415 - a quarter of the app's start; many need no cluster
+
         self._server = connection.server
-        self._rest = _rest(connection, certificate)
+        self._rest = open_rest(connection, certificate)
 
     async def send(self, request: Request, identity: Identity) -> aiohttp.ClientResponse:
         """Send once, and return the answer when its head is there. The caller bounds the time and closes the answer.
@@ -160,35 +150,6 @@ def _untrusted(what: str, error: Exception) -> TlsError:
     number = getattr(error, "verify_code", 0)
     said = _WHY_UNTRUSTED.get(number) or getattr(error, "verify_message", None) or type(error).__name__
     return TlsError("tls-verification", f"{what}: the server's certificate is not trusted: {said}")
-
-
-def _rest(connection: Connection, certificate: ClientCertificate | None) -> RESTClientObject:
-    configuration = Configuration(host=connection.server)
-    configuration.verify_ssl = not connection.insecure
-    configuration.disable_strict_ssl_verification = True
-    configuration.ca_cert_data = connection.ca
-    configuration.tls_server_name = connection.tls_server_name
-    configuration.proxy = proxy_of(connection)
-    # trust_env would also take a password from ~/.netrc, and proxies by other rules than kubectl's.
-    configuration.client_session_kwargs = {"trust_env": False, "cookie_jar": aiohttp.DummyCookieJar()}
-    with tempfile.TemporaryDirectory(prefix="midwatch-") as folder:
-        if certificate is not None:
-            _store(configuration, certificate, Path(folder))
-        try:
-            return _Rest(configuration)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "reason", None) or "not PEM"
-            text = f"context {connection.context!r}: certificate authority, client certificate or key: {reason}"
-            raise UsageError("kubeconfig-malformed", text) from None
-
-
-def _store(configuration: Configuration, certificate: ClientCertificate, folder: Path) -> None:
-    """OpenSSL reads a client certificate from files only; the folder goes as soon as it has."""
-    for name, data in (("client.crt", certificate.certificate), ("client.key", certificate.key)):
-        path = folder / name
-        path.touch(mode=0o600)
-        path.write_bytes(data)
-    configuration.cert_file, configuration.key_file = str(folder / "client.crt"), str(folder / "client.key")
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:

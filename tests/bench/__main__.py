@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from tests.bench import drain, simulated, spine
+from tests.bench import drain, footprint, simulated, spine
 from tests.kit.fleet import ControlPlanes, Fleet
 
 if TYPE_CHECKING:
@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
     type Benchmark = Callable[[Fleet], Iterator[Figure]]
 
-_BENCHMARKS: dict[str, Benchmark] = {"spine": spine.measure, "drain": drain.measure, "fleet": simulated.measure}
+_BENCHMARKS: dict[str, Benchmark] = {
+    "spine": spine.measure,
+    "drain": drain.measure,
+    "fleet": simulated.measure,
+    "import": footprint.imports,
+    "memory": footprint.memory,
+}
 
 
 def main(names: list[str]) -> None:

@@ -38,7 +38,7 @@ _MEBIBYTE = 1024.0
 
 
 @dataclass(frozen=True)
-class _Cost:
+class Cost:
     """What patching a fleet took. Memory: the most of the simulator's process, and of the host's; MiB."""
 
     nodes: int
@@ -58,16 +58,17 @@ def measure(_: Fleet) -> Iterator[Figure]:
     `FLEET=2x10` measures another number of clusters and nodes; the growth compares one of its clusters with all.
     """
     clusters, nodes = (int(n) for n in os.environ.get("FLEET", f"{_CLUSTERS}x{_NODES}").split("x"))
-    small = _patch(1, nodes)
+    small = patch_fleet(1, nodes)
     print(small, flush=True)
-    large = _patch(clusters, nodes)
+    large = patch_fleet(clusters, nodes)
     print(large, flush=True)
     yield Figure("fleet-seconds", round(large.seconds, 1), _SECONDS_GOAL, "s")
     yield Figure("fleet-memory", round(large.simulator_mib), _MEMORY_GOAL, "MiB")
     yield Figure("fleet-growth", (large.seconds / large.nodes) / (small.seconds / small.nodes), _GROWTH_GOAL)
 
 
-def _patch(clusters: int, nodes: int) -> _Cost:
+def patch_fleet(clusters: int, nodes: int) -> Cost:
+    """Patch every node of simulated clusters that have so many each; what it took."""
     names = [f"cluster{n}" for n in range(clusters)]
     with (
         tempfile.TemporaryDirectory() as scratch,
@@ -96,7 +97,7 @@ def _patch(clusters: int, nodes: int) -> _Cost:
         booted = sum(sum(cluster.boots.values()) for cluster in fleet.clusters.values())
         assert booted == clusters * nodes, f"{booted} of {clusters * nodes} nodes were rebooted"
     own_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MEBIBYTE
-    return _Cost(clusters * nodes, seconds, own_mib, host_mib)
+    return Cost(clusters * nodes, seconds, own_mib, host_mib)
 
 
 def _run(host: VirtualHost) -> float:

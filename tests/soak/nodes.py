@@ -111,6 +111,8 @@ class NodeBook:
         elif ours:
             self._cordoned.add(name)
             self._began.add(name)
+        elif name in self._began:
+            self._cordoned.add(name)  # put back under our claim before we looked: nobody can tell it from our own
         else:
             self.human[name] = time.monotonic()
 

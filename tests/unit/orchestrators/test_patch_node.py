@@ -82,7 +82,8 @@ def test_an_activity_that_raises_is_tried_again(stage: Stage, activity: str) -> 
     assert patch(stage).outcome is NodeOutcome.REBOOTED
     assert len(stage.of(activity)) == 3
     times = [call.at for call in stage.of(activity)]
-    assert [round((b - a).total_seconds()) for a, b in pairwise(times)] == [2, 4]
+    first, second = [(b - a).total_seconds() for a, b in pairwise(times)]
+    assert 2 <= first < 4 <= second < 8, "virtual time is real time and the jumps"
 
 
 STEPS = [
