@@ -14,6 +14,7 @@ from midwatch.cli import by_hand
 from midwatch.cli.client import RefusedError
 from midwatch.cli.commands import app
 from midwatch.cli.demo import demo
+from midwatch.cli.discover import discover
 from midwatch.cli.doctor import doctor
 from midwatch.cli.simulate import simulate
 from midwatch.domain.errors import MidwatchError
@@ -21,6 +22,7 @@ from midwatch.domain.errors import MidwatchError
 app.command()(by_hand.drain)
 app.command()(by_hand.uncordon)
 app.command()(doctor)
+app.command()(discover)
 app.command()(demo)
 app.command()(simulate)
 
