@@ -101,9 +101,11 @@ class AzureIdentity:
         status = error.status_code if isinstance(error, HttpResponseError) else None
         if status == 429 or (status is not None and status >= 500):
             return TransientError("azure-identity-unavailable", f"no token for {who}: {said}")
+        if not self._settings.hosted and isinstance(error, ClientAuthenticationError) and status is None:
+            text = "nobody is signed in to Azure: try `az login`"
+            return PermanentError("no-azure-identity", f"{text} ({said.split('.', 1)[0]})")
         if isinstance(error, CredentialUnavailableError):
-            text = f"{who} is not there" if self._settings.hosted else "nobody is signed in to Azure (try `az login`)"
-            return PermanentError("no-azure-identity", f"{text}: {said}")
+            return PermanentError("no-azure-identity", f"{who} is not there: {said}")
         if isinstance(error, ClientAuthenticationError | HttpResponseError):
             by = f" for {who}" if self._settings.hosted else ""
             return PermanentError("azure-identity-refused", f"Azure gave no token{by}: {said}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 from typing import Annotated
 
@@ -64,7 +65,9 @@ def discover(
 
 
 async def _find(settings: AzureSettings, sources: Sources) -> list[DiscoveredCluster]:
+    logging.getLogger("azure").setLevel(logging.CRITICAL)  # it lists each way to sign in that failed
     async with AzureIdentity(settings) as identity:
+        await identity.token(f"{settings.arm}/.default")  # first, since its errors say who lacks what
         return await find(AzureDiscovery(settings, identity), sources)
 
 

@@ -100,3 +100,14 @@ async def test_what_cannot_be_asked_is_refused_before_azure_is(arm: FakeArm, fla
     assert (done.code, done.stdout) == (2, "")
     assert said in done.stderr
     assert arm.asked == []
+
+
+async def test_somebody_who_is_not_signed_in_is_told_so_in_one_line(arm: FakeArm) -> None:
+    off = {"PATH": "/nowhere", "AZURE_TOKEN_CREDENTIALS": "dev"}  # the developers' ways alone: no metadata service
+    done = await asyncio.to_thread(
+        call, "discover", "--subscription", SUB, env={**off, "MIDWATCH_ARM_ENDPOINT": arm.url}
+    )
+    assert (done.code, done.stdout) == (1, "")
+    assert "nobody is signed in to Azure: try `az login`" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert arm.asked == []
