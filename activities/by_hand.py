@@ -10,7 +10,7 @@ from midwatch.domain.by_hand import DrainedPod, GivenBack, Previewed, PreviewSte
 from midwatch.domain.eviction import Answer, EvictionResult, read_answer
 from midwatch.domain.nodes import NodeView
 from midwatch.domain.outcomes import NodeOutcome
-from midwatch.domain.pod_budgets import BudgetView, covering
+from midwatch.domain.pod_budgets import BudgetView, covering, why_held
 from midwatch.domain.pods import Judged, Moment, PodVerdict, judge_pod
 from midwatch.domain.proof import Before
 from midwatch.domain.steps import Claimed, NodeStep
@@ -84,17 +84,10 @@ async def confirm(client: KubeClient, judged: list[Judged]) -> dict[str, str]:
 
 
 def _refusal(answer: Answer, found: tuple[BudgetView, ...]) -> str:
-    names = ", ".join(budget.full_name for budget in found)
     result = read_answer(answer, len(found))
-    match result:
-        case EvictionResult.BUDGET if found and found[0].never_allows:
-            return f"budget-never: PodDisruptionBudget {names} can never allow a disruption"
-        case EvictionResult.BUDGET:
-            return f"budget: PodDisruptionBudget {names} allows no disruption now"
-        case EvictionResult.TWO_BUDGETS:
-            return f"two-budgets: the API evicts no pod that PodDisruptionBudgets {names} both cover"
-        case _:
-            return f"{result}: {answer.message}"
+    if result in {EvictionResult.BUDGET, EvictionResult.TWO_BUDGETS}:
+        return why_held(found)
+    return f"{result}: {answer.message}"
 
 
 async def report_drain(client: KubeClient, step: ReportStep) -> Reported:

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from midwatch.domain.errors import MidwatchError, TransientError
 from midwatch.domain.eviction import Answer, EvictionResult, read_answer
-from midwatch.domain.pod_budgets import BudgetView, Ledger
+from midwatch.domain.pod_budgets import BudgetView, Ledger, why_held
 from midwatch.domain.pods import PodView
 from midwatch.kube import budgets, pods
 from midwatch.kube.client import KubeClient
@@ -172,16 +172,10 @@ class Evictions:
 
     def _hold_back(self, pod: PodView) -> None:
         covering = self._ledger.covering(pod)
-        names = ", ".join(budget.full_name for budget in covering) or "that is gone meanwhile"
+        two = len(covering) > 1
+        result = EvictionResult.TWO_BUDGETS if two else EvictionResult.BUDGET
         never = bool(covering) and covering[0].never_allows
-        result, because = EvictionResult.BUDGET, f"budget: PodDisruptionBudget {names} allows no disruption now"
-        if len(covering) > 1:
-            result = EvictionResult.TWO_BUDGETS
-            because = f"two-budgets: the API evicts no pod that PodDisruptionBudgets {names} both cover"
-        elif never:
-            all_of = f"it wants all {covering[0].expected_pods} of its pods"
-            because = f"budget-never: PodDisruptionBudget {names} can never allow a disruption: {all_of}"
-        self.progress.blocked[pod.uid] = Blocked(pod, result, because, never=never)
+        self.progress.blocked[pod.uid] = Blocked(pod, result, why_held(covering), never=never)
 
     async def _learn(self, namespace: str) -> None:
         """Read the budgets of a namespace, once, and watch them from then on."""

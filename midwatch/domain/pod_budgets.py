@@ -142,3 +142,18 @@ class Ledger:
         """A budget said no: it has no room until it changes."""
         for budget in self.covering(pod):
             self._room[budget.namespace, budget.name] = 0
+
+
+def why_held(covering: tuple[BudgetView, ...]) -> str:
+    """Why the budgets that cover a pod do not let it go; `budget`, `budget-never` or `two-budgets`, and in words.
+
+    Args:
+        covering: the pod's budgets; none: the one that refused is gone meanwhile.
+    """
+    names = ", ".join(budget.full_name for budget in covering) or "that is gone meanwhile"
+    if len(covering) > 1:
+        return f"two-budgets: the API evicts no pod that PodDisruptionBudgets {names} both cover"
+    if covering and covering[0].never_allows:
+        all_of = f"it wants all {covering[0].expected_pods} of its pods"
+        return f"budget-never: PodDisruptionBudget {names} can never allow a disruption: {all_of}"
+    return f"budget: PodDisruptionBudget {names} allows no disruption now"
