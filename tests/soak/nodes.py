@@ -112,7 +112,7 @@ class NodeBook:
             self._cordoned.add(name)
             self._began.add(name)
         elif name in self._began:
-            self._cordoned.add(name)  # put back under our claim before we looked: nobody can tell it from our own
+            self._cordoned.add(name)  # put back under our claim before we looked: taken for our own
         else:
             self.human[name] = time.monotonic()
 
