@@ -27,7 +27,7 @@ demo: install ## Three simulated clusters in one process, and a run that patches
 	$(BIN)/midwatch demo $(if $(KEEP),--keep)
 
 test: install ## Run the tests that need nothing but Python
-	$(BIN)/python -m pytest tests -m "not e2e" -n $(WORKERS)
+	$(BIN)/python -m pytest tests -m "not e2e" -n $(WORKERS) --dist worksteal
 
 soak: install ## Run random fleets (N=1000 SEED=7)
 	$(BIN)/python -m tests.soak --number $(or $(N),100) --seed $(or $(SEED),0)

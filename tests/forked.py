@@ -17,7 +17,7 @@ from typing import Protocol
 from tests.e2e.midwatch import PROGRAM, Done
 
 _forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["tests.soak.preload", "midwatch.cli.program"])
+_forks.set_forkserver_preload(["tests.soak.preload", "midwatch.cli.program", "midwatch.azure.sources"])
 _DIE_WITH_PARENT = 1
 """`PR_SET_PDEATHSIG` of prctl(2); the parent is the fork server, which ends with its own."""
 

@@ -202,7 +202,7 @@ class Store:
         """Tell the workers that there may be work, and the clock that there may be none. Under the lock."""
         for listener in list(self.listeners):
             listener()
-        if self.clock.auto_advance:
+        if self.clock.auto_advance and self.is_idle():
             self.alarms.poke()
 
     # Inside

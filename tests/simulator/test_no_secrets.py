@@ -85,11 +85,12 @@ def test_no_canary_is_in_anything_that_was_written(tmp_path: Path, target: str) 
         policy.write_text(yaml.safe_dump({**_POLICY, "clusters": clusters}))
         flags += ["--policy", str(policy)]
 
-        runs = [
-            call("run", *flags, "--state", str(state), "--output", "json", seconds=120, env=settings),
-            call("doctor", *flags, "--output", "json", env=settings),
-            call("survey", *flags, "--state", str(state), "--output", "json", env=settings),
-        ]
+        runs = [call("run", *flags, "--state", str(state), "--output", "json", seconds=120, env=settings)]
+        if target == "otlp":  # what the others write does not depend on it
+            runs += [
+                call("doctor", *flags, "--output", "json", env=settings),
+                call("survey", *flags, "--state", str(state), "--output", "json", env=settings),
+            ]
 
         fleet.check()
         assert blue.boots == {"blue-1": 1}, runs[0].stderr

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from midwatch.domain.resource_ids import FleetId
-from tests.e2e.midwatch import Done, call
+from tests.e2e.midwatch import Done
+from tests.forked import call
 from tests.kit.api import JsonObject
 from tests.kit.azure.arm import FakeArm, fake_arm
 from tests.kit.azure.managed_identity import managed_identity_endpoint
