@@ -14,8 +14,9 @@ import azure.functions as func
 
 from activities import activities
 from activities.binding import Activity
-from activities.directory import KubeconfigDirectory
+from activities.directory import ClusterDirectory
 from midwatch import __version__
+from midwatch.aks import AksClusters
 from midwatch.config import SCHEDULE_SETTING, Settings, load_policy
 from midwatch.domain.base import Json
 from midwatch.domain.errors import MidwatchError
@@ -32,9 +33,10 @@ from orchestrators import ORCHESTRATORS
 _log = logging.getLogger("midwatch")
 _client: ContextVar[df.DurableFunctionsClient] = ContextVar("durable_client")
 _starting = asyncio.Lock()
-_pool = ClientPool(os.environ)
+_azure = AksClusters(os.environ)
+_pool = ClientPool(os.environ, _azure)
 _telemetry = Telemetry.open(os.environ)
-_directory = KubeconfigDirectory(_pool, lambda: load_policy(Settings.read(os.environ).policy))
+_directory = ClusterDirectory(_pool, _azure, lambda: load_policy(Settings.read(os.environ).policy))
 
 app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
 

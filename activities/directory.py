@@ -1,16 +1,17 @@
-"""The clusters that there are, for those who start runs: policy, kubeconfig, and a first look."""
+"""The clusters that there are, for those who start runs: policy, kubeconfig, Azure, and a first look."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from typing import Protocol
 
 from activities.doctor import examine_fleet
 from activities.preflight import explain_node
 from activities.survey import survey_fleet
 from midwatch.domain.by_hand import DrainView
-from midwatch.domain.clusters import ClusterRef, named_or_near, refuse_twins, resolve
+from midwatch.domain.clusters import ClusterRef, Found, named_or_near, refuse_twins, resolve
 from midwatch.domain.doctor.checks import CheckedCluster
 from midwatch.domain.errors import MidwatchError, UsageError
 from midwatch.domain.policy import Policy
@@ -26,38 +27,62 @@ def _unwatched(_: CheckedCluster) -> None:
     """Nobody wants to see how far it is."""
 
 
-class KubeconfigDirectory:
-    """Clusters by kubeconfig contexts."""
+class Azure(Protocol):
+    """The clusters that Azure has."""
 
-    def __init__(self, pool: ClientPool, policy: Callable[[], Policy]) -> None:
+    async def find(self, policy: Policy) -> Found:
+        """What Azure has for each source of the policy. Raises MidwatchError."""
+
+
+class ClusterDirectory:
+    """The clusters of the policy: contexts of the kubeconfig, and what Azure has."""
+
+    def __init__(self, pool: ClientPool, azure: Azure, policy: Callable[[], Policy]) -> None:
         self._pool = pool
+        self._azure = azure
         self._policy = policy
 
     def policy(self) -> Policy:
         """Read the policy anew: a changed file counts from the next run on."""
         return self._policy()
 
-    def resolve(self, policy: Policy, wanted: Sequence[str]) -> tuple[ClusterRef, ...]:
-        """The clusters of a run, with the servers that their contexts lead to now."""
-        found = tuple(self._placed(cluster) for cluster in resolve(policy, wanted, self._pool.contexts()))
-        refuse_twins(found)
-        return found
+    async def resolve(self, policy: Policy, wanted: Sequence[str]) -> tuple[ClusterRef, ...]:
+        """The clusters of a run, with the servers that their names lead to now.
 
-    def _placed(self, cluster: ClusterRef) -> ClusterRef:
-        """One whose context cannot be used is left as it is: it is reported, and stops no other."""
+        Raises:
+            UsageError: a name is wrong, or two of them are one cluster.
+            MidwatchError: Azure refuses or does not answer.
+        """
+        found = await self._azure.find(policy)
+        chosen = resolve(policy, wanted, self._contexts(policy), found)
+        placed = tuple(await asyncio.gather(*(self._placed(cluster) for cluster in chosen)))
+        refuse_twins(placed)
+        return placed
+
+    def _contexts(self, policy: Policy) -> Collection[str]:
+        """The kubeconfig's contexts; where all clusters are Azure's there need be no kubeconfig."""
+        needed = not policy.clusters or any(source.kubeconfig is not None for source in policy.clusters)
+        return self._pool.contexts() if needed else ()
+
+    async def _placed(self, cluster: ClusterRef) -> ClusterRef:
+        """One that cannot be reached is left as it is: it is reported, and stops no other."""
         with suppress(MidwatchError):
-            return cluster.model_copy(update={"server": self._pool.server(cluster.context)})
+            connection = await self._pool.connection(cluster)
+            return cluster.model_copy(update={"server": connection.server})
         return cluster
 
     async def check(self, clusters: Sequence[ClusterRef], names: Sequence[str]) -> None:
         """Look at every cluster with the credentials of the run, before anything starts.
 
+        Clusters that the run will skip are not looked at, unless nodes are named: then each could have them.
+
         Raises:
             UsageError: with the cluster's own code when none can be read; `unknown-node` when a name is on none.
         """
-        answers = await asyncio.gather(*(self._find(cluster, names) for cluster in clusters))
-        errors = [(c, answer) for c, answer in zip(clusters, answers, strict=True) if isinstance(answer, MidwatchError)]
-        if errors and (names or len(errors) == len(clusters)):
+        asked = [cluster for cluster in clusters if names or not cluster.skip]
+        answers = await asyncio.gather(*(self._find(cluster, names) for cluster in asked))
+        errors = [(c, answer) for c, answer in zip(asked, answers, strict=True) if isinstance(answer, MidwatchError)]
+        if errors and (names or len(errors) == len(asked)):
             code = errors[0][1].code
             raise UsageError(code, "; ".join(f"cluster {c.name}: {error.message}" for c, error in errors))
         known = set().union(*(answer for answer in answers if isinstance(answer, set)))
@@ -91,7 +116,7 @@ class KubeconfigDirectory:
             UsageError: more or less than one cluster, or no such node.
         """
         policy = self.policy()
-        clusters = self.resolve(policy, wanted)
+        clusters = await self.resolve(policy, wanted)
         if len(clusters) != 1:
             raise UsageError("one-cluster", "which cluster is the node on? name it with --context")
         await self.check(clusters, [node])
@@ -100,7 +125,7 @@ class KubeconfigDirectory:
     async def survey(self, wanted: Sequence[str]) -> SurveyView:
         """The fleet as it is now."""
         policy = self.policy()
-        return await survey_fleet(self._pool, self.resolve(policy, wanted), policy)
+        return await survey_fleet(self._pool, await self.resolve(policy, wanted), policy)
 
     async def examine(
         self, wanted: Sequence[str], seen: Callable[[CheckedCluster], None] = _unwatched
@@ -115,4 +140,4 @@ class KubeconfigDirectory:
             UsageError: the policy, the kubeconfig as a whole, or a name is wrong.
         """
         policy = self.policy()
-        return await examine_fleet(self._pool, self.resolve(policy, wanted), policy, seen)
+        return await examine_fleet(self._pool, await self.resolve(policy, wanted), policy, seen)

@@ -79,14 +79,14 @@ async def examine_fleet(
 
 async def _examine(pool: ClientPool, ref: ClusterRef, policy: Policy) -> tuple[Check, ...]:
     try:
-        connection = pool.connection(ref.context)
+        connection = await pool.connection(ref)
         client = await pool.client(ref)
         reached = await probe(connection)
     except MidwatchError as error:
-        context = settings.context_check(ref.context, Unread.because(error))
+        context = settings.context_check(ref.aks or ref.context, Unread.because(error))
         rest = (*_OF_THE_NETWORK, CheckId.CREDENTIALS, CheckId.IDENTITY, *_OF_THE_CLUSTER)
         return (context, *not_looked_at(rest, CheckId.CONTEXT))
-    found = [settings.context_check(ref.context, connection.server), *network_checks(reached)]
+    found = [settings.context_check(ref.aks or ref.context, connection.server), *network_checks(reached)]
     if reached.stopped_at is not None:
         later = (CheckId.CLOCK, CheckId.CREDENTIALS, CheckId.IDENTITY, *_OF_THE_CLUSTER)
         return (*found, *not_looked_at(later, CheckId(reached.stopped_at)))

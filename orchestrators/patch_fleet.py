@@ -31,17 +31,17 @@ _MOST_CLUSTERS_AT_ONCE = 10
 def patch_fleet(ctx: OrchestrationContext, payload: Json) -> Steps[Json]:
     """Patch the clusters of a run.
 
-    1. Start clusters in the order asked for, up to the limit at a time.
+    1. Start clusters in the order asked for, up to the limit at a time; those that must be skipped end at once.
     2. Wait for any to end, and start the next in its place.
     3. On a cancel, start no more, and tell those that run.
     4. Report the gravest ending as the run's, and have it recorded.
     """
     request, started_at = FleetRequest.from_wire(payload), now(ctx)
     cancel = ctx.wait_for_external_event(CANCEL_EVENT)
-    waiting = deque(request.clusters)
+    waiting = deque(cluster for cluster in request.clusters if not cluster.skip)
     running: dict[str, Task[object]] = {}
     began: dict[str, datetime] = {}
-    ended: dict[str, ClusterEnd] = {}
+    ended = {cluster.name: _skipped(cluster) for cluster in request.clusters if cluster.skip}
     told = False
     while waiting or running:
         while waiting and len(running) < _MOST_CLUSTERS_AT_ONCE and not cancel.is_complete:
@@ -74,7 +74,13 @@ def _story(request: FleetRequest, result: FleetResult, started_at: datetime, end
         started_at=started_at,
         ended_at=ended_at,
         clusters=result.clusters,
+        warnings=request.warnings,
     )
+
+
+def _skipped(cluster: ClusterRef) -> ClusterEnd:
+    failure = Failure(code="cluster-skipped", message=cluster.skip)
+    return ClusterEnd(name=cluster.name, outcome=ClusterOutcome.SKIPPED, error=failure)
 
 
 def _start(ctx: OrchestrationContext, request: FleetRequest, cluster: ClusterRef) -> Task[object]:

@@ -11,9 +11,17 @@ from typing import Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from midwatch.domain.cluster_sources import (
+    AksCluster,
+    ClusterSource,
+    FleetSource,
+    KubeconfigCluster,
+    ResourceGraphSource,
+    ResourceGroupSource,
+)
 from midwatch.domain.drain_policy import DrainRule
 from midwatch.domain.durations import format_duration
-from midwatch.domain.policy import NOT_YET, ClusterSource, KubeconfigCluster, Need, Policy
+from midwatch.domain.policy import NOT_YET, Need, Policy
 
 _HEAD = """\
 # Policy reference
@@ -39,6 +47,10 @@ def sections() -> Iterator[str]:
     yield _table("The file", Policy)
     yield _table("`clusters[]`", ClusterSource)
     yield _table("`clusters[].kubeconfig`", KubeconfigCluster)
+    yield _table("`clusters[].aks`", AksCluster)
+    yield _table("`clusters[].resourceGroup`", ResourceGroupSource)
+    yield _table("`clusters[].resourceGraph`", ResourceGraphSource)
+    yield _table("`clusters[].fleet`", FleetSource)
     yield _table("`nodes`", _section("nodes"))
     yield _table("`nodes.needs[]`", Need)
     for name in ("drain", "reboot", "verify", "failure"):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from azure.mgmt.containerservice.models import ManagedCluster
 
 _READ = "Microsoft.ContainerService/managedClusters/read"
+_LOG_IN = "Microsoft.ContainerService/managedClusters/listClusterUserCredential/action"
 _READ_MEMBERS = "Microsoft.ContainerService/fleets/members/read"
 _PAGE = 1000
 
@@ -45,6 +46,22 @@ class AzureDiscovery:
         with named(f"read {aks}", _READ, str(aks)):
             async with self._containers(aks.subscription) as client:
                 return _cluster(await client.managed_clusters.get(aks.group, aks.name, **self._plain))
+
+    async def user_kubeconfig(self, aks: AksId) -> str:
+        """The kubeconfig that Azure gives to users of a cluster: with Entra ID it holds no secret.
+
+        Raises:
+            MidwatchError: as `failures.named`; `azure-incomplete` when the answer has none.
+        """
+        with named(f"get the address of {aks}", _LOG_IN, str(aks)):
+            async with self._containers(aks.subscription) as client:
+                answer = await client.managed_clusters.list_cluster_user_credentials(
+                    aks.group, aks.name, format="exec", **self._plain
+                )
+        for found in answer.kubeconfigs or ():
+            if found.value:
+                return bytes(found.value).decode("utf-8", errors="replace")
+        raise PermanentError("azure-incomplete", f"Azure's answer holds no kubeconfig for {aks}")
 
     async def in_group(self, subscription: str, group: str) -> list[DiscoveredCluster]:
         """The clusters of a resource group. Raises MidwatchError as `failures.named`."""

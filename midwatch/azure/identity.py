@@ -45,6 +45,10 @@ class AzureIdentity:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of the credential; the next question makes another."""
         if self._credential is not None:
             await self._credential.close()
             self._credential = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from midwatch.azure.discovery import AzureDiscovery
 from midwatch.domain.discovered import DiscoveredCluster
@@ -40,8 +40,11 @@ async def find(azure: AzureDiscovery, sources: Sources) -> list[DiscoveredCluste
     """
     found: dict[str, DiscoveredCluster] = {}
     named: dict[str, AksId] = {aks.key(): aks for aks in sources.ids}
+    groups: dict[str, str | None] = {}
     for fleet in sources.fleets:
-        named |= {member.cluster.key(): member.cluster for member in await azure.members(fleet)}
+        members = await azure.members(fleet)
+        named |= {member.cluster.key(): member.cluster for member in members}
+        groups |= {member.cluster.key(): member.group for member in members}
     if sources.tags:
         tagged = await azure.tagged(sources.subscriptions, dict(sources.tags))
         named |= {aks.key(): aks for aks in tagged if _in_groups(aks, sources.groups)}
@@ -51,7 +54,7 @@ async def find(azure: AzureDiscovery, sources: Sources) -> list[DiscoveredCluste
                 found[cluster.id.key()] = cluster
     for cluster in await _read(azure, [aks for key, aks in named.items() if key not in found]):
         found[cluster.id.key()] = cluster
-    return [found[key] for key in sorted(found)]
+    return [replace(found[key], update_group=groups.get(key)) for key in sorted(found)]
 
 
 def _in_groups(aks: AksId, groups: Iterable[str]) -> bool:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import getpass
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -14,10 +12,10 @@ import typer
 from rich.table import Table
 
 import midwatch
-from activities.directory import KubeconfigDirectory
 from midwatch.cli import options, session
 from midwatch.cli.client import ApiClient
 from midwatch.cli.consoles import PROGRESS, RESULT
+from midwatch.cli.directory import open_directory
 from midwatch.cli.follow import Interrupted, follow
 from midwatch.cli.options import Output
 from midwatch.cli.tables import drain_table, run_table, runs_table, survey_table, to_json
@@ -28,7 +26,6 @@ from midwatch.domain.errors import PermanentError, UsageError
 from midwatch.domain.outcomes import ClusterOutcome, RunOutcome
 from midwatch.domain.runs import RunView
 from midwatch.domain.steps import SurveyView
-from midwatch.kube.pool import ClientPool
 from midwatch.local import EmbeddedHost
 
 app = typer.Typer(
@@ -193,23 +190,13 @@ def _clusters(named: list[str] | None) -> list[str]:
     return [options.current_context()]
 
 
-@asynccontextmanager
-async def _directory() -> AsyncIterator[KubeconfigDirectory]:
-    """The clusters, read without a host."""
-    pool = ClientPool(os.environ)
-    try:
-        yield KubeconfigDirectory(pool, lambda: load_policy(Settings.read(os.environ).policy))
-    finally:
-        await pool.close()
-
-
 async def _explain(clusters: list[str], node: str) -> DrainView:
-    async with _directory() as directory:
+    async with open_directory() as directory:
         return await directory.explain(clusters, node)
 
 
 async def _survey(clusters: list[str]) -> SurveyView:
-    async with _directory() as directory:
+    async with open_directory() as directory:
         return await directory.survey(clusters)
 
 

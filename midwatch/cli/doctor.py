@@ -14,9 +14,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from activities.directory import KubeconfigDirectory
 from midwatch.cli import options
 from midwatch.cli.consoles import PROGRESS, RESULT
+from midwatch.cli.directory import open_directory
 from midwatch.cli.options import Output
 from midwatch.cli.tables import to_json
 from midwatch.config import SCHEDULE_SETTING, Settings, load_policy
@@ -24,7 +24,6 @@ from midwatch.domain.doctor.checks import Check, CheckedCluster, CheckId, Doctor
 from midwatch.domain.doctor.settings import policy_check, schedule_check
 from midwatch.domain.errors import MidwatchError
 from midwatch.domain.policy import Policy
-from midwatch.kube.pool import ClientPool
 from midwatch.local.schedules import read_schedule
 
 _COLOURS = {Health.OK: "green", Health.WARNING: "yellow", Health.UNKNOWN: "magenta", Health.FAILED: "red"}
@@ -58,12 +57,8 @@ def doctor(
 
 
 async def _examine(wanted: Sequence[str], seen: Callable[[CheckedCluster], None]) -> tuple[CheckedCluster, ...]:
-    pool = ClientPool(os.environ)
-    try:
-        directory = KubeconfigDirectory(pool, lambda: load_policy(Settings.read(os.environ).policy))
+    async with open_directory() as directory:
         return await directory.examine(wanted, seen)
-    finally:
-        await pool.close()
 
 
 def _settings_checks(policy: Policy) -> tuple[Check, ...]:

@@ -21,6 +21,7 @@ class DiscoveredCluster:
         entra: whether people and programs sign in with Entra ID.
         channel: the node OS upgrade channel; None when none is set.
         private: whether the API server has a private address only.
+        update_group: of the Fleet Manager in which it was found; None: in none.
     """
 
     id: AksId
@@ -31,6 +32,7 @@ class DiscoveredCluster:
     entra: bool
     channel: str | None
     private: bool
+    update_group: str | None = None
 
     def skip_reason(self) -> str | None:
         """Why no node of it may be touched now, what is unknown included; None when nothing speaks against it."""

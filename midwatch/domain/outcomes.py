@@ -55,6 +55,8 @@ class ClusterOutcome(StrEnum):
     BUSY = "busy"
     """Another holder has the lease."""
     CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+    """Azure says that it is stopped or being changed, or we may not enter it: nothing was asked of it."""
     NOTHING_TO_DO = "nothing-to-do"
 
 

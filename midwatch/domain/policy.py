@@ -8,27 +8,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from midwatch.domain.cluster_sources import ClusterSource
 from midwatch.domain.drain_policy import DrainPolicy
 from midwatch.domain.durations import Duration, StepLimit
 from midwatch.domain.section import Section
 
 REBOOT_REQUIRED = "RebootRequired"
 """The node condition that our node-problem-detector plugin sets."""
-
-
-class KubeconfigCluster(Section):
-    """One cluster that a kubeconfig names."""
-
-    context: str = Field(
-        min_length=1, description="Name of the kubeconfig context. It is the cluster's name in reports."
-    )
-    labels: dict[str, str] = Field(default_factory=dict, description="Labels of the cluster.")
-
-
-class ClusterSource(Section):
-    """Where clusters come from; one source in each entry."""
-
-    kubeconfig: KubeconfigCluster = Field(description="A cluster from the kubeconfig.")
 
 
 class NeedStatus(StrEnum):
@@ -178,9 +164,9 @@ class Policy(Section):
     @field_validator("clusters")
     @classmethod
     def _each_once(cls, value: tuple[ClusterSource, ...]) -> tuple[ClusterSource, ...]:
-        names = [source.kubeconfig.context for source in value]
-        for name in names:
-            if names.count(name) > 1:
+        contexts = [source.kubeconfig.context for source in value if source.kubeconfig is not None]
+        for name in contexts:
+            if contexts.count(name) > 1:
                 raise ValueError(f"context {name!r} is listed twice")
         return value
 
@@ -192,7 +178,7 @@ class Policy(Section):
 
 NOT_YET = frozenset(
     {
-        "clusters.aks", "clusters.resourceGraph", "clusters.fleet", "stages", "windows", "blackouts", "cutoff",
+        "stages", "windows", "blackouts", "cutoff",
         "nodes.maxUnavailablePerZone", "nodes.maxUnavailablePerPool", "gates", "notify", "overrides",
     }
 )  # fmt: skip

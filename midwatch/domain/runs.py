@@ -38,6 +38,10 @@ class FleetRequest(Message):
     clusters: tuple[ClusterRef, ...]
     nodes: tuple[str, ...] = ()
     policy: Policy
+    all_clusters: bool = False
+    """Whether it is over all clusters of the policy, not a choice of them."""
+    warnings: tuple[str, ...] = ()
+    """What somebody should look into before it is believed that all is well."""
 
 
 class NodeEnd(Message):
@@ -111,6 +115,7 @@ class RunEnded(Message):
     started_at: datetime
     ended_at: datetime
     clusters: tuple[ClusterEnd, ...]
+    warnings: tuple[str, ...] = ()
 
 
 class NodeRequest(Message):
@@ -243,6 +248,7 @@ class RunView(RunSummary):
     """A run with its clusters and nodes."""
 
     clusters: tuple[ClusterInRun, ...]
+    warnings: tuple[str, ...] = ()
 
 
 class RunPage(Message):

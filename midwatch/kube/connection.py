@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 type ExecApiVersion = Literal["client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"]
 
@@ -53,7 +53,24 @@ class Exec:
     cluster_config: str | None = field(default=None, repr=False)
 
 
-type Credentials = ClientCertificate | Token | TokenFile | Exec
+class Tokens(Protocol):
+    """Bearer tokens for one kind of server; whoever gives them keeps and renews them."""
+
+    async def token(self) -> str:
+        """A token that is good now. Raises MidwatchError."""
+
+    async def renewed(self) -> str:
+        """A token in place of a refused one; the same one when there is no other. Raises MidwatchError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entra:
+    """Tokens of Entra ID, as whoever this process is in Azure."""
+
+    tokens: Tokens = field(repr=False)
+
+
+type Credentials = ClientCertificate | Token | TokenFile | Exec | Entra
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +85,7 @@ class Connection:
         tls_server_name: the name to check the certificate against; None for the host of `server`.
         proxy: URL of an HTTP proxy, maybe with a password; None to ask the environment.
         credentials: who we are. There is no anonymous connection.
+        hint: why the server may be out of reach, said when it is; empty: nothing is known.
     """
 
     context: str
@@ -77,6 +95,7 @@ class Connection:
     tls_server_name: str | None
     proxy: str | None = field(repr=False)
     credentials: Credentials
+    hint: str = ""
 
 
 def source_of(credentials: Credentials) -> str:
@@ -90,3 +109,5 @@ def source_of(credentials: Credentials) -> str:
             return f"the token file {path}"
         case Exec(command=command):
             return f"the exec plugin {command}"
+        case Entra():
+            return "Entra ID"

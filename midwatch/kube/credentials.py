@@ -9,7 +9,7 @@ from datetime import UTC
 from pathlib import Path
 
 from midwatch.domain.errors import UsageError
-from midwatch.kube.connection import ClientCertificate, Connection, Exec, Token, TokenFile
+from midwatch.kube.connection import ClientCertificate, Connection, Entra, Exec, Token, TokenFile
 from midwatch.kube.exec_plugin import ExecStatus, run_exec
 
 _EARLY_SECONDS = 60.0
@@ -50,19 +50,29 @@ class CredentialSource:
                     return self._cached
             case Token() | TokenFile() as bearer:
                 return Identity(_token(bearer))
+            case Entra(tokens=tokens):
+                return Identity(await tokens.token())
 
     async def renew(self, refused: Identity) -> Identity | None:
         """Another identity than one that the server did not accept (401); None when there is no other.
 
-        Several requests may be refused at once: the plugin is run for the first of them only.
+        Several requests may be refused at once: the plugin is run, or Azure asked, for the first of them only.
 
         Raises:
             MidwatchError: as `identity`.
         """
+        if isinstance(self._connection.credentials, Entra):
+            return await self._renew_token(self._connection.credentials, refused)
         if isinstance(self._connection.credentials, Exec) and self._cached is refused:
             self._valid_until = 0.0
         renewed = await self.identity()
         return renewed if renewed != refused else None
+
+    async def _renew_token(self, entra: Entra, refused: Identity) -> Identity | None:
+        async with self._lock:
+            kept = await entra.tokens.token()
+            token = await entra.tokens.renewed() if kept == refused.token else kept
+        return Identity(token) if token != refused.token else None
 
     async def _run(self, program: Exec) -> Identity:
         status = await run_exec(program, self._connection)

@@ -25,6 +25,7 @@ from midwatch.kube.kubeconfig_file import (
     KubeconfigFile,
     UserSpec,
     malformed,
+    parse_kubeconfig,
     read_kubeconfig,
 )
 
@@ -85,6 +86,19 @@ class Kubeconfig:
             missing = ", ".join(str(path) for path in wanted if not path.exists())
             raise UsageError("kubeconfig-not-found", f"no kubeconfig: there is no {missing}")
         return cls([(path, read_kubeconfig(path)) for path in there])
+
+    @classmethod
+    def of_text(cls, text: str, source: str) -> Kubeconfig:
+        """A kubeconfig that is in no file.
+
+        Args:
+            text: YAML.
+            source: what to call it in errors.
+
+        Raises:
+            UsageError: `kubeconfig-malformed`.
+        """
+        return cls([(Path(source), parse_kubeconfig(text, Path(source)))])
 
     @property
     def contexts(self) -> list[str]:

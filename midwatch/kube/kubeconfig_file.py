@@ -134,30 +134,47 @@ def read_kubeconfig(path: Path) -> KubeconfigFile:
     """Read one file.
 
     Raises:
+        UsageError: as `parse_kubeconfig`, or it cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise malformed(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise malformed(f"{path} is not YAML in UTF-8") from None
+    return parse_kubeconfig(text, path)
+
+
+def parse_kubeconfig(text: str, source: Path) -> KubeconfigFile:
+    """Check the text of a kubeconfig.
+
+    Args:
+        text: YAML.
+        source: the file's name, or what to call it in errors.
+
+    Raises:
         UsageError: `kubeconfig-malformed`, with the line or the key. Nothing of the file's values is repeated, and
             the parser's error, which quotes the line, is not chained.
     """
     try:
-        data: object = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+        data: object = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark is not None else ""
         # The parser quotes what it met: an alias or a tag may be a token that begins with * or !.
         problem = re.sub(r"'[^']{3,}'", "'...'", error.problem or "not YAML")
-        raise malformed(f"{path}{line}: {problem}") from None
-    except OSError as error:
-        raise malformed(f"{path} cannot be read: {error.strerror}") from None
+        raise malformed(f"{source}{line}: {problem}") from None
     except (yaml.YAMLError, ValueError, RecursionError):
-        raise malformed(f"{path} is not YAML in UTF-8") from None
+        raise malformed(f"{source} is not YAML in UTF-8") from None
     if data is None:
         return KubeconfigFile()
     if not isinstance(data, dict):
-        raise malformed(f"{path}: a kubeconfig is a mapping of keys, this is none")
+        raise malformed(f"{source}: a kubeconfig is a mapping of keys, this is none")
     try:
         return KubeconfigFile.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise malformed(f"{path}: `{key}`: {first['msg']}") from None
+        raise malformed(f"{source}: `{key}`: {first['msg']}") from None
 
 
 def malformed(message: str) -> UsageError:

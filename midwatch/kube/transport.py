@@ -65,6 +65,7 @@ class Transport:
         from midwatch.kube.rest import open_rest  # noqa: PLC0415 - a quarter of the app's start; many need no cluster
 
         self._server = connection.server
+        self._hint = connection.hint
         self._rest = open_rest(connection, certificate)
 
     async def send(self, request: Request, identity: Identity) -> aiohttp.ClientResponse:
@@ -79,7 +80,7 @@ class Transport:
                 async with response:
                     raise from_answer(request.what, response.status, await _body(response), _retry_after(response))
         except (aiohttp.ClientError, OSError) as error:
-            raise no_answer(request.what, error) from error
+            raise no_answer(request.what, error, self._hint) from error
         return response
 
     async def greet(self) -> Greeting:
@@ -116,7 +117,7 @@ class Transport:
         await self._rest.close()
 
 
-def no_answer(what: str, error: aiohttp.ClientError | OSError) -> MidwatchError:
+def no_answer(what: str, error: aiohttp.ClientError | OSError, hint: str = "") -> MidwatchError:
     """The error for a connection that did not come about or broke. Its text is ours, since theirs may hold a proxy URL.
 
     Of a write that ends so it is unknown whether the server acted.
@@ -125,7 +126,7 @@ def no_answer(what: str, error: aiohttp.ClientError | OSError) -> MidwatchError:
         return _untrusted(what, error.certificate_error)
     if isinstance(error, ssl.SSLCertVerificationError):
         return _untrusted(what, error)
-    return Unreachable("unreachable", f"{what}: {_what_broke(error)}")
+    return Unreachable("unreachable", f"{what}: {_what_broke(error)}{f'; {hint}' if hint else ''}")
 
 
 def _what_broke(error: aiohttp.ClientError | OSError) -> str:

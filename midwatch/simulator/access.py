@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from midwatch.simulator.calls import Call
@@ -57,6 +57,7 @@ class Access:
         self._cluster = cluster
         self._users: dict[str, str] = {}
         self._rules: dict[str, tuple[Rule, ...]] = {ANONYMOUS: ()}
+        self._review: Callable[[str], str | None] = dict[str, str]().get
 
     def token(self, user: str) -> str:
         """The user's token; the first call makes the user known."""
@@ -72,6 +73,10 @@ class Access:
         """From now on the user's token is unknown (401), until `token` is called again."""
         self._users = {token: known for token, known in self._users.items() if known != user}
 
+    def review(self, who: Callable[[str], str | None]) -> None:
+        """From now on ask `who` whose a token is that we do not know, as a token webhook is asked; None: nobody's."""
+        self._review = who
+
     def identify(self, headers: Mapping[str, str]) -> str:
         """Who sends a request with these headers; nobody in particular without a token.
 
@@ -82,9 +87,10 @@ class Access:
         if not given:
             return ANONYMOUS
         kind, _, token = given.partition(" ")
-        if kind.lower() != "bearer" or token.strip() not in self._users:
+        user = self._users.get(token.strip()) or self._review(token.strip())
+        if kind.lower() != "bearer" or user is None:
             raise unauthorized()
-        return self._users[token.strip()]
+        return user
 
     def allows(self, user: str, verb: str, group: str, resource: str, namespace: str, name: str) -> bool:
         """Whether a user may do something."""

@@ -61,6 +61,10 @@ class SimulatedCluster:
         """From now on the user's token is answered by 401, until `token` is asked for again."""
         self._loop.call(lambda: self._plane.access.revoke(user))
 
+    def review_tokens(self, who: Callable[[str], str | None]) -> None:
+        """From now on ask `who`, on any thread, whose an unknown token is, as a token webhook is; None: nobody's."""
+        self._loop.call(lambda: self._plane.access.review(who))
+
     def context(self, user: str = "admin") -> Context:
         """How a user reaches the cluster; the context is named after the cluster."""
         return Context(self.name, self.server, self.ca, self.token(user))

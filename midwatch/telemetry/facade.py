@@ -48,6 +48,8 @@ class Telemetry:
 
     def run_ended(self, ended: RunEnded) -> None:
         """A run has ended. A second call writes its records again, but adds no span."""
+        for warning in ended.warnings:
+            records.log_warning(ended.run, warning)
         self._ended(tree.run_spans(ended))
 
     def hand_ended(self, ended: HandEnded) -> None:

@@ -65,6 +65,11 @@ def log(  # noqa: PLR0913 - keywords only: the documented keys
     _log.info("%s", json.dumps(fields))
 
 
+def log_warning(run: str, warning: str) -> None:
+    """Write what somebody should look into, with the run's ID: a query, and an alert, find it by `warning`."""
+    _log.warning("%s", json.dumps({"run_id": run, "step": "run", "warning": warning}))
+
+
 def log_end(span: Span) -> None:
     """Write the record of a run, cluster or node that has ended: `step` is `run`, `cluster` or `node`."""
     attributes = span.attributes

@@ -29,7 +29,9 @@ class _Place:
 
 _WELL = frozenset({NodeOutcome.REBOOTED, NodeOutcome.SKIPPED, NodeOutcome.GONE, NodeOutcome.CANCELLED})
 _RUN_WELL = frozenset({RunOutcome.COMPLETED, RunOutcome.NOTHING_TO_DO, RunOutcome.WINDOW_CLOSED, RunOutcome.CANCELLED})
-_CLUSTER_WELL = frozenset({ClusterOutcome.COMPLETED, ClusterOutcome.NOTHING_TO_DO, ClusterOutcome.CANCELLED})
+_CLUSTER_WELL = frozenset(
+    {ClusterOutcome.COMPLETED, ClusterOutcome.NOTHING_TO_DO, ClusterOutcome.SKIPPED, ClusterOutcome.CANCELLED}
+)
 
 
 def place(run: str, cluster: ClusterRef, node: str | None = None) -> dict[str, Value]:
@@ -45,6 +47,7 @@ def run_spans(ended: RunEnded) -> list[Span]:
         midwatch__run__trigger=str(ended.trigger),
         midwatch__run__dry_run=ended.dry_run,
         midwatch__clusters=len(ended.clusters),
+        midwatch__run__warnings="; ".join(ended.warnings) or None,
     )
     root = _root(ended.run, "run", ended.started_at, ended.ended_at, {**attributes}, reason)
     return [root, *(_cluster(ended.run, end) for end in ended.clusters if end.started_at is not None)]

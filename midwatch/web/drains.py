@@ -85,7 +85,7 @@ class DrainService:
             if not start.dry_run and (known := await self._under_way(start)) is not None:
                 return await self.view(known)
             policy = start.policy(self._directory.policy())
-            [cluster] = self._directory.resolve(policy, [start.cluster])
+            [cluster] = await self._directory.resolve(policy, [start.cluster])
             await self._directory.check([cluster], [start.node])
             request = HandRequest(
                 id=new_id(now),

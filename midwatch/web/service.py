@@ -25,6 +25,8 @@ from midwatch.web.views import run_summary, run_view
 
 _ALPHABET = string.ascii_lowercase + string.digits
 _PAGE = 50
+_LOOKED_BACK = 20
+"""So many runs are looked at for the last one over all clusters."""
 
 
 type NodeName = Annotated[str, Field(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
@@ -54,6 +56,11 @@ class StartRequest(Message):
     reason: str | None = Field(default=None, max_length=500, description="Why; it is shown with the run.")
     requested_by: str | None = Field(default=None, max_length=200, description="Who asks; shown, not checked.")
     trigger: Literal["http", "cli"] = Field(default="http", description="Who starts it: `http` or `cli`.")
+
+
+def _missed(cluster: ClusterRef, run: str) -> str:
+    where = f" ({cluster.aks})" if cluster.aks else ""
+    return f"cluster {cluster.name}{where} was in run {run} and is not found any more: deleted, or may we not see it?"
 
 
 class RunInProgressError(PermanentError):
@@ -93,8 +100,8 @@ class Directory(Protocol):
     def policy(self) -> Policy:
         """The policy in force. Raises UsageError."""
 
-    def resolve(self, policy: Policy, wanted: Sequence[str]) -> tuple[ClusterRef, ...]:
-        """The clusters of a run. Raises UsageError."""
+    async def resolve(self, policy: Policy, wanted: Sequence[str]) -> tuple[ClusterRef, ...]:
+        """The clusters of a run. Raises MidwatchError."""
 
     async def check(self, clusters: Sequence[ClusterRef], nodes: Sequence[str]) -> None:
         """Raise UsageError when no cluster can be read, or a named node is on none of them."""
@@ -136,7 +143,7 @@ class RunService:
             if drains := await self._instances.live_by_hand():
                 raise DrainInProgressError(drains[0])
             policy = self._directory.policy()
-            clusters = self._directory.resolve(policy, request.clusters)
+            clusters = await self._directory.resolve(policy, request.clusters)
             if trigger is not Trigger.TIMER:
                 await self._directory.check(clusters, request.nodes)
             run = new_id(now)
@@ -149,12 +156,25 @@ class RunService:
                 clusters=clusters,
                 nodes=request.nodes,
                 policy=policy,
+                all_clusters=not request.clusters,
+                warnings=() if request.clusters else await self._gone(clusters),
             )
             await self._instances.start(fleet)
         instance = await self._instances.read(run)
         if instance is None:
             raise UnknownRunError(run)
         return run_summary(instance)
+
+    async def _gone(self, clusters: Sequence[ClusterRef]) -> tuple[str, ...]:
+        """The clusters that the last run over all of them had and this one has not."""
+        for run in (await self._instances.runs())[:_LOOKED_BACK]:
+            instance = await self._instances.read(run)
+            last = None if instance is None else FleetRequest.model_validate(instance.input)
+            if last is not None and last.all_clusters:
+                here = {cluster.key() for cluster in clusters}
+                gone = [cluster for cluster in last.clusters if cluster.key() not in here]
+                return tuple(_missed(cluster, run) for cluster in gone)
+        return ()
 
     async def page(self, cursor: str | None, limit: int = _PAGE) -> RunPage:
         """Runs, newest first, that are older than the cursor."""

@@ -12,6 +12,7 @@ from midwatch.domain.eviction import Waiting
 from midwatch.domain.outcomes import ClusterOutcome, NodeOutcome, RunOutcome
 from midwatch.domain.phases import NodePhase
 from midwatch.domain.runs import (
+    ClusterEnd,
     ClusterInRun,
     ClusterProgress,
     ClusterRequest,
@@ -57,9 +58,9 @@ def run_view(run: Instance, below: Sequence[Instance]) -> RunView:
     request = FleetRequest.model_validate(run.input)
     by_id = {instance.id: instance for instance in below}
     result = FleetResult.model_validate(run.output) if run.output is not None and not run.live else None
-    never_started = {end.name: end.outcome for end in result.clusters} if result is not None else {}
+    never_started = {end.name: end for end in result.clusters} if result is not None else {}
     clusters = [_cluster(request, cluster, by_id, never_started.get(cluster.name)) for cluster in request.clusters]
-    return RunView(**dict(run_summary(run)), clusters=tuple(clusters))
+    return RunView(**dict(run_summary(run)), clusters=tuple(clusters), warnings=request.warnings)
 
 
 def _status(instance: Instance) -> RunStatus:
@@ -79,12 +80,19 @@ def _run_outcome(run: Instance) -> RunOutcome | None:
 
 
 def _cluster(
-    request: FleetRequest, ref: ClusterRef, by_id: Mapping[str, Instance], never_started: ClusterOutcome | None
+    request: FleetRequest, ref: ClusterRef, by_id: Mapping[str, Instance], never_started: ClusterEnd | None
 ) -> ClusterInRun:
     instance = by_id.get(ids.cluster_instance(request.run, ref.name))
     if instance is None:
-        status = RunStatus.PENDING if never_started is None else RunStatus.ENDED
-        return ClusterInRun(name=ref.name, status=status, outcome=never_started, error=None, nodes=())
+        if never_started is None:
+            return ClusterInRun(name=ref.name, status=RunStatus.PENDING, outcome=None, error=None, nodes=())
+        return ClusterInRun(
+            name=ref.name,
+            status=RunStatus.ENDED,
+            outcome=never_started.outcome,
+            error=never_started.error,
+            nodes=(),
+        )
     if not instance.live and instance.output is not None and not instance.failed:
         result = ClusterResult.model_validate(instance.output)
         nodes = _nodes(request.run, ref, result.nodes, by_id)

@@ -9,8 +9,9 @@ import pytest
 import yaml
 from rich.console import Console
 
-from activities.directory import KubeconfigDirectory
+from activities.directory import ClusterDirectory
 from activities.doctor import examine_fleet
+from midwatch.aks import AksClusters
 from midwatch.cli.doctor import doctor_report
 from midwatch.domain.clusters import ClusterRef
 from midwatch.domain.doctor.checks import Check, CheckedCluster, CheckId, Health, fine, summed_up
@@ -49,7 +50,7 @@ async def _examine(
     """The checks of each cluster, by ID; of permissions the first that is not ok."""
     pool = ClientPool({"KUBECONFIG": str(fleet.kubeconfig(folder / "kubeconfig", "midwatch"))})
     try:
-        found = await KubeconfigDirectory(pool, lambda: policy).examine(names or ("blue",))
+        found = await ClusterDirectory(pool, AksClusters({}), lambda: policy).examine(names or ("blue",))
     finally:
         await pool.close()
     return {cluster.name: _by_id(cluster) for cluster in found}
@@ -119,7 +120,7 @@ async def test_refused_credentials_stop_the_rest_and_no_other_cluster(fleet: Sim
     config = fleet.kubeconfig(tmp_path / "kubeconfig", "midwatch")
     fleet.clusters["blue"].revoke("midwatch")
     pool = ClientPool({"KUBECONFIG": str(config)})
-    found = await KubeconfigDirectory(pool, lambda: _POLICY).examine(("blue", "green"))
+    found = await ClusterDirectory(pool, AksClusters({}), lambda: _POLICY).examine(("blue", "green"))
     await pool.close()
     by_name = {cluster.name: _by_id(cluster) for cluster in found}
     assert by_name["blue"]["identity"].verdict == "failed"
@@ -204,7 +205,7 @@ async def test_the_report_fits_into_80_columns(fleet: SimulatedFleet, tmp_path: 
     long = f"https://{'a-long-name-' * 4}.privatelink.westeurope.azmk8s.invalid:443"
     (tmp_path / "kubeconfig").write_text(text.replace(green, long))
     pool = ClientPool({"KUBECONFIG": str(tmp_path / "kubeconfig")})
-    found = await KubeconfigDirectory(pool, lambda: _POLICY).examine(("blue", "green"))
+    found = await ClusterDirectory(pool, AksClusters({}), lambda: _POLICY).examine(("blue", "green"))
     await pool.close()
     console = Console(width=80)
     with console.capture() as shown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ class FakeArm:
 
     Attributes:
         clusters: the clusters, by ID.
+        kubeconfigs: what users of a cluster get, by the cluster's ID.
         members: the fleet's members: ID of the cluster and update group.
         page: items in a page.
         failures: answers to give first: HTTP status, code, headers.
@@ -27,6 +29,7 @@ class FakeArm:
     """
 
     clusters: dict[str, JsonObject] = field(default_factory=dict)
+    kubeconfigs: dict[str, str] = field(default_factory=dict)
     members: list[tuple[str, str]] = field(default_factory=list)
     page: int = 2
     failures: list[tuple[int, str, dict[str, str]]] = field(default_factory=list)
@@ -56,11 +59,22 @@ class FakeArm:
         if path.endswith("/managedclusters"):
             scope = path.split("/providers/")[0] + "/"
             return self._paged(request, [c for key, c in self.clusters.items() if key.lower().startswith(scope)])
+        return self._cluster(request)
+
+    def _cluster(self, request: web.Request) -> web.Response:
+        path = request.path.lower()
+        if path.endswith("/listclusterusercredential"):
+            return self._credentials(path.removesuffix("/listclusterusercredential"))
         one = {key.lower(): cluster for key, cluster in self.clusters.items()}.get(path)
         if one is None:
             missing = {"error": {"code": "ResourceNotFound", "message": f"{request.path} was not found"}}
             return web.json_response(missing, status=404)
         return web.json_response(one)
+
+    def _credentials(self, cluster: str) -> web.Response:
+        text = {key.lower(): text for key, text in self.kubeconfigs.items()}[cluster]
+        value = base64.b64encode(text.encode()).decode()
+        return web.json_response({"kubeconfigs": [{"name": "clusterUser", "value": value}]})
 
     def _paged(self, request: web.Request, items: list[JsonObject]) -> web.Response:
         start = int(request.query.get("start", "0"))

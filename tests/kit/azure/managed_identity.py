@@ -21,12 +21,14 @@ class ManagedIdentityEndpoint:
         failures: answers to give instead of tokens, first to last: HTTP status and text.
         resources: what tokens were asked for, in order.
         client_ids: the identities that were asked for, in order.
+        issued: the tokens that it gave, and when, in Unix seconds.
     """
 
     lifetime: int = 3600
     failures: list[tuple[int, str]] = field(default_factory=list)
     resources: list[str] = field(default_factory=list)
     client_ids: list[str | None] = field(default_factory=list)
+    issued: dict[str, float] = field(default_factory=dict)
     url: str = ""
 
     @property
@@ -45,6 +47,7 @@ class ManagedIdentityEndpoint:
             status, text = self.failures.pop(0)
             return web.json_response({"statusCode": status, "message": text}, status=status)
         token = f"token-{len(self.resources)}"
+        self.issued[token] = time.time()
         expires = str(int(time.time()) + self.lifetime)
         body = {"access_token": token, "expires_on": expires, "resource": resource, "token_type": "Bearer"}
         return web.json_response(body)

@@ -27,7 +27,7 @@ def document(name: str, group: str = "rg", **facts: str) -> JsonObject:
     properties: JsonObject = {
         "powerState": {"code": facts.get("power", "Running")},
         "provisioningState": facts.get("state", "Succeeded"),
-        "aadProfile": {"managed": True},
+        "aadProfile": {"managed": True} if facts.get("entra", "yes") else None,
         "autoUpgradeProfile": {"nodeOSUpgradeChannel": facts.get("channel", "Unmanaged")},
     }
     return {

@@ -16,10 +16,11 @@ from pydantic import BaseModel, ValidationError
 
 from midwatch.domain import draining, runs, steps
 from midwatch.domain.base import Message, wire_name
+from midwatch.domain.cluster_sources import KubeconfigCluster
 from midwatch.domain.eviction import Waiting
 from midwatch.domain.nodes import Needed, NodeView, Verdict
 from midwatch.domain.outcomes import ClusterOutcome, NodeOutcome, RunOutcome
-from midwatch.domain.policy import KubeconfigCluster, Policy
+from midwatch.domain.policy import Policy
 from midwatch.domain.runs import ClusterInRun, NodeInRun, RunPage, RunView, Trigger
 from midwatch.domain.steps import Seen, SurveyedCluster, SurveyedNode, SurveyView
 
@@ -181,7 +182,7 @@ CONTRACT: list[tuple[type[Message], list[str]]] = [
     (SurveyedCluster, ["name", "server", "kubernetesVersion", "error", "nodes"]),
     (SurveyedNode, NODE_OF_SURVEY),
     (steps.Failure, ["code", "message"]),
-    (RunView, [*RUN, "clusters"]),
+    (RunView, [*RUN, "clusters", "warnings"]),
     (runs.RunSummary, RUN),
     (RunPage, ["runs", "next"]),
     (ClusterInRun, ["name", "status", "outcome", "error", "nodes"]),
@@ -200,7 +201,7 @@ WORDS: list[tuple[type[StrEnum], list[str]]] = [
     (NodeOutcome, ["rebooted", "still-required", "drain-failed", "reboot-failed", "not-ready", "gone", "taken-over",
                    "skipped", "cancelled"]),
     (ClusterOutcome, ["completed", "completed-with-failures", "halted", "unreachable", "busy", "cancelled",
-                      "nothing-to-do"]),
+                      "skipped", "nothing-to-do"]),
     (RunOutcome, ["completed", "completed-with-failures", "halted", "window-closed", "cancelled", "nothing-to-do"]),
     (runs.RunStatus, ["pending", "running", "paused", "ended"]),
     (Trigger, ["timer", "http", "cli"]),

@@ -1,0 +1,123 @@
+"""AKS clusters by their IDs: Azure says where each is, and Entra ID gives the tokens. No kubeconfig, no kubelogin."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from midwatch.azure.discovery import AzureDiscovery
+from midwatch.azure.identity import AKS_SCOPE, AzureIdentity
+from midwatch.azure.settings import AzureSettings
+from midwatch.azure.sources import Sources, find
+from midwatch.domain.cluster_sources import AksCluster, FleetSource, ResourceGraphSource, ResourceGroupSource
+from midwatch.domain.clusters import ClusterRef, Found
+from midwatch.domain.errors import PermanentError
+from midwatch.domain.policy import Policy
+from midwatch.domain.resource_ids import AksId, FleetId
+from midwatch.kube.connection import ClientCertificate, Connection, Entra, Token
+from midwatch.kube.kubeconfig import Kubeconfig
+
+_KEPT_SECONDS = 3600.0
+"""How long an address and its authorities are believed: a cluster that was made anew has others."""
+_PRIVATE = "its API server has a private address only: Midwatch must run in a network that reaches it and its DNS zone"
+
+
+class AksClusters:
+    """The clusters that Azure has, for the one event loop that runs the activities.
+
+    Args:
+        env: where Azure is, and who we are there; read when Azure is first asked for.
+    """
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+        self._open: _Azure | None = None
+        self._known: dict[str, tuple[float, Connection]] = {}
+
+    async def find(self, policy: Policy) -> Found:
+        """What Azure has for each source of the policy, by its position. All or nothing.
+
+        Raises:
+            UsageError: `setting-invalid`.
+            MidwatchError: as `AzureDiscovery` and `AzureIdentity.token`; the message names the source.
+        """
+        sources = {n: source for n, each in enumerate(policy.clusters) if (source := each.azure()) is not None}
+        if not sources:
+            return {}
+        azure = self._azure()
+        await azure.identity.token(f"{azure.settings.arm}/.default")  # first, since its errors say who lacks what
+        return {n: await find(azure.discovery, _where(source)) for n, source in sources.items()}
+
+    async def connection(self, cluster: ClusterRef) -> Connection:
+        """How to reach a cluster: server and authorities from Azure, tokens from Entra ID.
+
+        Raises:
+            MidwatchError: as `AzureDiscovery`; `no-credentials`, Azure gave nothing that can be used.
+        """
+        until, known = self._known.get(cluster.key(), (0.0, None))
+        if known is None or time.monotonic() >= until:
+            known = await self._ask(cluster)
+            self._known[cluster.key()] = (time.monotonic() + _KEPT_SECONDS, known)
+        return known
+
+    async def close(self) -> None:
+        """Let go of the identity."""
+        if self._open is not None:
+            await self._open.identity.close()
+            self._open = None
+
+    async def _ask(self, cluster: ClusterRef) -> Connection:
+        azure = self._azure()
+        text = await azure.discovery.user_kubeconfig(AksId.parse(cluster.aks))
+        config = Kubeconfig.of_text(text, f"the kubeconfig that Azure gives for {cluster.aks}")
+        given = config.connection(config.current_context or "")
+        hint = _PRIVATE if cluster.private else ""
+        if not cluster.local_account:
+            return replace(given, context=cluster.name, credentials=azure.tokens, hint=hint)
+        if not isinstance(given.credentials, ClientCertificate | Token):
+            text = f"Azure gives no certificate for {cluster.aks}: it has Entra ID by now"
+            raise PermanentError("no-credentials", text)
+        return replace(given, context=cluster.name, hint=hint)
+
+    def _azure(self) -> _Azure:
+        if self._open is None:
+            logging.getLogger("azure").setLevel(logging.CRITICAL)  # it lists each way to sign in that failed
+            settings = AzureSettings.read(self._env)
+            identity = AzureIdentity(settings)
+            self._open = _Azure(settings, identity, AzureDiscovery(settings, identity), Entra(_AksTokens(identity)))
+        return self._open
+
+
+@dataclass(frozen=True, slots=True)
+class _Azure:
+    settings: AzureSettings
+    identity: AzureIdentity
+    discovery: AzureDiscovery
+    tokens: Entra
+
+
+class _AksTokens:
+    """Tokens that every cluster with Entra ID takes."""
+
+    def __init__(self, identity: AzureIdentity) -> None:
+        self._identity = identity
+
+    async def token(self) -> str:
+        return (await self._identity.token(AKS_SCOPE)).value
+
+    async def renewed(self) -> str:
+        return (await self._identity.renewed(AKS_SCOPE)).value
+
+
+def _where(source: AksCluster | ResourceGroupSource | ResourceGraphSource | FleetSource) -> Sources:
+    match source:
+        case AksCluster(id=aks):
+            return Sources(ids=(AksId.parse(aks),))
+        case ResourceGroupSource(subscription=subscription, name=name):
+            return Sources(subscriptions=(subscription,), groups=(name,))
+        case ResourceGraphSource(subscriptions=subscriptions, tag=tag):
+            return Sources(subscriptions=subscriptions, tags=tuple(sorted(tag.items())))
+        case FleetSource(id=fleet):
+            return Sources(fleets=(FleetId.parse(fleet),))

@@ -1,0 +1,157 @@
+"""A run over AKS clusters: found through Resource Manager, entered with short-lived tokens of a managed identity.
+
+The clusters ask who a token belongs to, as AKS asks Entra ID, and take none that is older than a second: each run
+outlives many. No kubeconfig has any of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from midwatch.simulator import SimulatedCluster, SimulatedFleet, Workload
+from tests.e2e.midwatch import Done
+from tests.forked import call
+from tests.kit.api import JsonObject
+from tests.kit.azure.arm import FakeArm, fake_arm
+from tests.kit.azure.managed_identity import ManagedIdentityEndpoint, managed_identity_endpoint
+from tests.unit.azure.test_azure_discovery import SUB, aks, document
+
+_TOKEN_SECONDS = 1.0
+_POLICY: JsonObject = {
+    "apiVersion": "midwatch/v1",
+    "nodes": {"settle": "0s"},
+    "drain": {"timeout": "20s"},
+    "verify": {"stableFor": "1s", "conditionClears": "20s"},
+}
+
+
+@pytest.fixture
+def fleet() -> Iterator[SimulatedFleet]:
+    with SimulatedFleet(scale=0) as started:
+        for cluster in started.create("blue", "green", nodes=3):
+            cluster.create_namespace("midwatch")
+            cluster.deploy(Workload("shop", replicas=2, min_available=1))
+            cluster.require_reboot(f"{cluster.name}-1", "linux-image")
+            cluster.require_reboot(f"{cluster.name}-2", "linux-image")
+        started.quiesce()
+        yield started
+
+
+def exec_kubeconfig(cluster: SimulatedCluster, folder: Path) -> str:
+    """As `listClusterUserCredential?format=exec` gives it: no secret, and a program that we must not need."""
+    config = yaml.safe_load(cluster.kubeconfig(folder / f"of-{cluster.name}").read_text())
+    plugin = {
+        "apiVersion": "client.authentication.k8s.io/v1beta1",
+        "command": "kubelogin-that-is-not-there",
+        "args": [],
+    }
+    config["users"] = [{"name": user["name"], "user": {"exec": plugin}} for user in config["users"]]
+    return yaml.safe_dump(config)
+
+
+class Azure:
+    """Resource Manager and the managed identity, with the clusters of a fleet."""
+
+    def __init__(self, arm: FakeArm, identity: ManagedIdentityEndpoint, fleet: SimulatedFleet, folder: Path) -> None:
+        self.arm = arm
+        self.identity = identity
+        self.folder = folder
+        for name, cluster in fleet.clusters.items():
+            arm.clusters[aks(name)] = document(name)
+            arm.kubeconfigs[aks(name)] = exec_kubeconfig(cluster, folder)
+            cluster.review_tokens(self.whose)
+
+    def whose(self, token: str) -> str | None:
+        """The admin's, unless it has become old."""
+        fresh = time.time() - self.identity.issued.get(token, 0) < _TOKEN_SECONDS
+        return "admin" if fresh else None
+
+    async def midwatch(self, *args: str, clusters: list[JsonObject]) -> Done:
+        policy = self.folder / "policy.yaml"
+        policy.write_text(yaml.safe_dump({**_POLICY, "clusters": clusters}))
+        env = {**self.identity.env, "MIDWATCH_ARM_ENDPOINT": self.arm.url, "KUBECONFIG": str(self.folder / "none")}
+        return await asyncio.to_thread(call, *args, "--policy", str(policy), seconds=120, env=env)
+
+
+async def in_azure(fleet: SimulatedFleet, folder: Path, *steps: Callable[[Azure], object]) -> None:
+    async with fake_arm() as arm, managed_identity_endpoint() as identity:
+        azure = Azure(arm, identity, fleet, folder)
+        for step in steps:
+            done = step(azure)
+            assert asyncio.iscoroutine(done)
+            await done
+
+
+BY_ID_AND_TAG: list[JsonObject] = [
+    {"aks": {"id": aks("blue"), "labels": {"env": "dev"}}},
+    {"resourceGraph": {"subscriptions": [SUB], "tag": {"a": "b"}}},
+]
+
+
+async def test_clusters_by_id_and_by_tag_are_patched_with_tokens_that_expire_meanwhile(
+    fleet: SimulatedFleet, tmp_path: Path
+) -> None:
+    async def run(azure: Azure) -> None:
+        done = await azure.midwatch("run", "--state", str(tmp_path / "s"), "-o", "json", clusters=BY_ID_AND_TAG)
+        assert done.code == 0, done.stderr
+        found = {one["name"]: one["outcome"] for one in json.loads(done.stdout)["clusters"]}
+        assert found == {"blue": "completed", "green": "completed"}
+        assert len(azure.identity.issued) > 3, "no token expired, so nothing was proved"
+
+    await in_azure(fleet, tmp_path, run)
+    fleet.check()
+    assert {name: cluster.boots for name, cluster in fleet.clusters.items()} == {
+        name: {f"{name}-1": 1, f"{name}-2": 1} for name in ("blue", "green")
+    }
+
+
+async def test_a_cluster_that_is_stopped_or_without_entra_id_is_skipped_with_the_reason(
+    fleet: SimulatedFleet, tmp_path: Path
+) -> None:
+    async def run(azure: Azure) -> None:
+        azure.arm.clusters[aks("green")] = document("green", power="Stopped")
+        azure.arm.clusters[aks("blue")] = document("blue", entra="")
+        done = await azure.midwatch("run", "--state", str(tmp_path / "s"), "-o", "json", clusters=BY_ID_AND_TAG)
+        clusters = {one["name"]: one for one in json.loads(done.stdout)["clusters"]}
+        assert {name: one["outcome"] for name, one in clusters.items()} == {"blue": "skipped", "green": "skipped"}
+        assert "the cluster is stopped" in clusters["green"]["error"]["message"]
+        assert "allowLocalAccounts" in clusters["blue"]["error"]["message"]
+
+    await in_azure(fleet, tmp_path, run)
+    assert all(cluster.boots == {} for cluster in fleet.clusters.values())
+
+
+async def test_a_cluster_that_is_not_found_any_more_is_an_alarm_in_the_run(
+    fleet: SimulatedFleet, tmp_path: Path
+) -> None:
+    by_tag = BY_ID_AND_TAG[1:]
+    state = ("--state", str(tmp_path / "s"), "-o", "json")
+
+    async def run(azure: Azure) -> None:
+        before = await azure.midwatch("run", *state, clusters=by_tag)
+        assert json.loads(before.stdout)["warnings"] == [], before.stderr
+        del azure.arm.clusters[aks("green")]
+        after = await azure.midwatch("run", *state, clusters=by_tag)
+        [warning] = json.loads(after.stdout)["warnings"]
+        assert aks("green") in warning
+
+    await in_azure(fleet, tmp_path, run)
+
+
+async def test_azure_that_refuses_means_that_nothing_is_started(fleet: SimulatedFleet, tmp_path: Path) -> None:
+    async def run(azure: Azure) -> None:
+        azure.arm.failures = [(403, "AuthorizationFailed", {})] * 3
+        done = await azure.midwatch("run", "--state", str(tmp_path / "s"), clusters=BY_ID_AND_TAG)
+        assert done.code == 2, done.stderr
+        assert "lacks Microsoft.ContainerService/managedClusters/read" in done.stderr
+        assert "Traceback" not in done.stderr
+
+    await in_azure(fleet, tmp_path, run)
+    assert all(cluster.boots == {} for cluster in fleet.clusters.values())
