@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from midwatch.simulator import SimulatedCluster, SimulatedFleet, Workload
+from midwatch.simulator import SimulatedFleet, Workload
 from tests.e2e.midwatch import Done
 from tests.forked import call
 from tests.kit.api import JsonObject
 from tests.kit.azure.arm import FakeArm, fake_arm
+from tests.kit.azure.entra import exec_kubeconfig
 from tests.kit.azure.managed_identity import ManagedIdentityEndpoint, managed_identity_endpoint
 from tests.unit.azure.test_azure_discovery import SUB, aks, document
 
@@ -44,18 +45,6 @@ def fleet() -> Iterator[SimulatedFleet]:
         yield started
 
 
-def exec_kubeconfig(cluster: SimulatedCluster, folder: Path) -> str:
-    """As `listClusterUserCredential?format=exec` gives it: no secret, and a program that we must not need."""
-    config = yaml.safe_load(cluster.kubeconfig(folder / f"of-{cluster.name}").read_text())
-    plugin = {
-        "apiVersion": "client.authentication.k8s.io/v1beta1",
-        "command": "kubelogin-that-is-not-there",
-        "args": [],
-    }
-    config["users"] = [{"name": user["name"], "user": {"exec": plugin}} for user in config["users"]]
-    return yaml.safe_dump(config)
-
-
 class Azure:
     """Resource Manager and the managed identity, with the clusters of a fleet."""
 
@@ -65,7 +54,7 @@ class Azure:
         self.folder = folder
         for name, cluster in fleet.clusters.items():
             arm.clusters[aks(name)] = document(name)
-            arm.kubeconfigs[aks(name)] = exec_kubeconfig(cluster, folder)
+            arm.kubeconfigs[aks(name)] = exec_kubeconfig(cluster.kubeconfig(folder / name).read_text())
             cluster.review_tokens(self.whose)
 
     def whose(self, token: str) -> str | None:

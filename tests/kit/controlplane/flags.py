@@ -22,9 +22,18 @@ def etcd(folder: Path, port: int, peer_port: int) -> list[str]:
     ]
 
 
-def apiserver(folder: Path, port: int, etcd_port: int) -> list[str]:
-    """TLS, tokens, certificates, RBAC, audit log. Privileged pods are allowed: one reboot method needs them."""
+def apiserver(folder: Path, port: int, etcd_port: int, token_webhook: Path | None) -> list[str]:
+    """TLS, tokens, certificates, RBAC, audit log. Privileged pods are allowed: one reboot method needs them.
+
+    `token_webhook` is the kubeconfig of whom to ask about tokens that are not static, as AKS does.
+    """
+    webhook = [
+        f"--authentication-token-webhook-config-file={token_webhook}",
+        "--authentication-token-webhook-version=v1",
+        "--authentication-token-webhook-cache-ttl=1s",
+    ]
     return [
+        *(webhook if token_webhook is not None else ()),
         f"--etcd-servers=http://127.0.0.1:{etcd_port}",
         "--bind-address=127.0.0.1",
         "--advertise-address=127.0.0.1",

@@ -59,6 +59,8 @@ class ControlPlane:
 
     def __init__(self, name: str, *, bare_ca: bool = False, grace_seconds: int = 20) -> None:
         self.name = name
+        self.token_webhook: Path | None = None
+        """The kubeconfig of a token webhook; counts from the API server's next start."""
         self.port = free_port()
         self.server = f"https://127.0.0.1:{self.port}"
         self._bin = binaries()
@@ -93,7 +95,7 @@ class ControlPlane:
 
     def start_apiserver(self) -> None:
         """Start the API server (again)."""
-        self._run("kube-apiserver", *flags.apiserver(self.folder, self.port, self._etcd))
+        self._run("kube-apiserver", *flags.apiserver(self.folder, self.port, self._etcd, self.token_webhook))
 
     def wait_apiserver(self) -> None:
         """Wait until the API server is ready."""

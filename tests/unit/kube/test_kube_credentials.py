@@ -13,7 +13,7 @@ import pytest
 
 from midwatch.domain.errors import MidwatchError, TransientError, UsageError
 from midwatch.kube.client import open_client
-from midwatch.kube.connection import Credentials, Exec, Token, TokenFile
+from midwatch.kube.connection import Credentials, Entra, Exec, Token, TokenFile
 from midwatch.kube.credentials import CredentialSource
 from midwatch.kube.errors import Unauthorized
 from midwatch.kube.exec_plugin import run_exec
@@ -217,3 +217,35 @@ async def test_a_plugin_that_hangs_is_ended_with_its_children_and_the_loop_goes_
 async def test_credentials_show_no_secret() -> None:
     source = CredentialSource(connection("https://x", credentials=Token(SECRET)))
     assert SECRET not in repr(await source.identity())
+
+
+class CountedTokens:
+    """Tokens as Entra ID gives them: one is kept, and another is asked for when it was refused."""
+
+    def __init__(self, *, others: bool) -> None:
+        self._others = others
+        self.asked = 0
+
+    async def token(self) -> str:
+        return f"entra-{self.asked}"
+
+    async def renewed(self) -> str:
+        self.asked += self._others
+        return await self.token()
+
+
+async def test_a_refused_token_of_entra_id_is_renewed_once_for_all_requests_that_were_refused() -> None:
+    tokens = CountedTokens(others=True)
+    source = CredentialSource(connection("https://c", credentials=Entra(tokens)))
+    refused = await source.identity()
+    renewed = await asyncio.gather(*(source.renew(refused) for _ in range(5)))
+    assert {one.token for one in renewed if one} == {"entra-1"}
+    assert tokens.asked == 1
+
+
+async def test_a_refused_token_without_another_is_an_error() -> None:
+    async with serving(None, refuses(401, "Unauthorized")) as server:
+        credentials = Entra(CountedTokens(others=False))
+        async with open_client(connection(server.url, credentials=credentials)) as client:
+            with pytest.raises(Unauthorized):
+                await client.get("/version")
