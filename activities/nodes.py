@@ -79,7 +79,7 @@ async def claim_node(client: KubeClient, step: NodeStep) -> Claimed:
         packages = packages_in(need.message) if need.needed is Needed.TRUE else ()
         if node.claim is not None and node.claim.run == step.run:
             return Claimed(outcome=None, reason=None, before=_before(node), packages=packages)
-        verdict = judge(node, step.policy.nodes, now)
+        verdict = judge(node, step.policy.nodes, now, step.cluster.barred_pools)
         if verdict.verdict is not Verdict.CANDIDATE:
             reason = verdict.reason or "no-longer-needed: the node asks for no reboot any more"
             return Claimed(outcome=NodeOutcome.SKIPPED, reason=reason)

@@ -10,6 +10,7 @@ from activities.preflight import foresee
 from midwatch.domain.budget import Availability, Candidate
 from midwatch.domain.clusters import ClusterRef
 from midwatch.domain.errors import MidwatchError
+from midwatch.domain.node_images import oldest_image
 from midwatch.domain.nodes import Claim, Judgement, Needed, NodeView, Verdict, judge
 from midwatch.domain.packages import packages_in
 from midwatch.domain.policy import Policy
@@ -36,7 +37,7 @@ async def survey_cluster(client: KubeClient, step: SurveyStep) -> Surveyed:
     """
     now = datetime.now(UTC)
     found = await nodes.list_nodes(client)
-    judged = [(node, judge(node, step.policy.nodes, now)) for node in found]
+    judged = [(node, judge(node, step.policy.nodes, now, step.cluster.barred_pools)) for node in found]
     wanted = [(n, j) for n, j in judged if not step.nodes or n.name in step.nodes]
     left = _left_claimed(found, step.run)
     candidates = [n for n, j in wanted if step.foresee and j.verdict is Verdict.CANDIDATE]
@@ -94,13 +95,20 @@ async def _survey_one(pool: ClientPool, cluster: ClusterRef, policy: Policy) -> 
         server = client.server
         found, kubernetes = await asyncio.gather(nodes.list_nodes(client), version.server_version(client))
         now = datetime.now(UTC)
-        judged = [(node, judge(node, policy.nodes, now)) for node in sorted(found, key=lambda n: n.name)]
+        in_order = sorted(found, key=lambda n: n.name)
+        judged = [(node, judge(node, policy.nodes, now, cluster.barred_pools)) for node in in_order]
         lines = await foresee(client, [n for n, j in judged if j.verdict is Verdict.CANDIDATE], policy)
     except MidwatchError as error:
         failure = Failure(code=error.code, message=error.message)
-        return SurveyedCluster(name=cluster.name, server=server, kubernetes_version=None, error=failure, nodes=())
+        return SurveyedCluster(
+            name=cluster.name, server=server, kubernetes_version=None, error=failure, nodes=(), notes=cluster.notes
+        )
     surveyed = tuple(_node(node, judgement, lines.get(node.name)) for node, judgement in judged)
-    return SurveyedCluster(name=cluster.name, server=server, kubernetes_version=kubernetes, error=None, nodes=surveyed)
+    image = oldest_image((node.labels for node in found), now.date())
+    notes = (*cluster.notes, image) if image else cluster.notes
+    return SurveyedCluster(
+        name=cluster.name, server=server, kubernetes_version=kubernetes, error=None, nodes=surveyed, notes=notes
+    )
 
 
 def _node(node: NodeView, judgement: Judgement, foreseen: str | None) -> SurveyedNode:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, TypedDict, cast
 from midwatch.azure.failures import named
 from midwatch.azure.identity import AzureIdentity
 from midwatch.azure.settings import AzureSettings
-from midwatch.domain.discovered import DiscoveredCluster, FleetMember
+from midwatch.domain.discovered import DiscoveredCluster, FleetMember, NodePool
 from midwatch.domain.errors import PermanentError
 from midwatch.domain.resource_ids import AksId, FleetId
 
 if TYPE_CHECKING:
     from azure.mgmt.containerservice.aio import ContainerServiceClient
-    from azure.mgmt.containerservice.models import ManagedCluster
+    from azure.mgmt.containerservice.models import ManagedCluster, ManagedClusterAgentPoolProfile
 
 _READ = "Microsoft.ContainerService/managedClusters/read"
 _LOG_IN = "Microsoft.ContainerService/managedClusters/listClusterUserCredential/action"
@@ -154,7 +154,13 @@ def _cluster(found: ManagedCluster) -> DiscoveredCluster:
         entra=bool(facts and facts.aad_profile),
         channel=_word(channel) or None,
         private=bool(access and access.enable_private_cluster),
+        pools=tuple(_pool(profile) for profile in (facts.agent_pool_profiles if facts else None) or ()),
     )
+
+
+def _pool(profile: ManagedClusterAgentPoolProfile) -> NodePool:
+    power = _word(profile.power_state.code if profile.power_state else None)
+    return NodePool(name=profile.name, power=power, provisioning=_word(profile.provisioning_state))
 
 
 def _word(value: str | None) -> str:

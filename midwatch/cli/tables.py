@@ -193,6 +193,8 @@ def survey_table(view: SurveyView, now: datetime) -> Table:
         head = f"{cluster.kubernetes_version or ''} {len(cluster.nodes)} nodes" if cluster.error is None else ""
         error = Text(f"{cluster.error.code}: {cluster.error.message}", style="red") if cluster.error else Text(head)
         table.add_row(escape(cluster.name), *[""] * 7, error, style="bold")
+        if cluster.notes:
+            table.add_row(*[""] * 8, Text("; ".join(cluster.notes), style="yellow"))
         for node in cluster.nodes:
             _add_surveyed(table, node, now)
     return table

@@ -28,6 +28,7 @@ class ClusterRef(Message):
         local_account: it has no Entra ID, and the policy allows the certificate that Azure gives out instead.
         private: its API server has a private address only, which explains why it may be out of reach.
         skip: why nothing may be asked of it in this run; empty: nothing speaks against it.
+        barred_pools: node pools of which no node may be touched, and why.
         notes: what an operator should know of it.
     """
 
@@ -39,6 +40,7 @@ class ClusterRef(Message):
     local_account: bool = False
     private: bool = False
     skip: str = ""
+    barred_pools: dict[str, str] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def key(self) -> str:
@@ -86,6 +88,7 @@ def of_azure(cluster: DiscoveredCluster, source: AzureSource) -> ClusterRef:
         local_account=not cluster.entra,
         private=cluster.private,
         skip=cluster.skip_reason() or no_way_in,
+        barred_pools={pool.name: why for pool in cluster.pools if (why := pool.skip_reason())},
         notes=tuple(note for note in (cluster.channel_warning(),) if note),
     )
 

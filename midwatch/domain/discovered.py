@@ -11,6 +11,23 @@ _REBOOTING_CHANNEL = "Unmanaged"
 
 
 @dataclass(frozen=True, slots=True)
+class NodePool:
+    """A node pool as Azure describes it; `power` and `provisioning` are empty when it does not say."""
+
+    name: str
+    power: str
+    provisioning: str
+
+    def skip_reason(self) -> str | None:
+        """Why no node of it may be touched now; None when nothing speaks against it."""
+        if self.power == "Stopped":
+            return "it is stopped"
+        if self.provisioning != _SETTLED:
+            return f"its provisioning state is {self.provisioning or 'unknown'}"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
 class DiscoveredCluster:
     """A cluster as Azure Resource Manager describes it.
 
@@ -21,6 +38,7 @@ class DiscoveredCluster:
         entra: whether people and programs sign in with Entra ID.
         channel: the node OS upgrade channel; None when none is set.
         private: whether the API server has a private address only.
+        pools: its node pools.
         update_group: of the Fleet Manager in which it was found; None: in none.
     """
 
@@ -32,6 +50,7 @@ class DiscoveredCluster:
     entra: bool
     channel: str | None
     private: bool
+    pools: tuple[NodePool, ...] = ()
     update_group: str | None = None
 
     def skip_reason(self) -> str | None:

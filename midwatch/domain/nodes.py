@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -179,7 +180,7 @@ def _held_long_enough(node: NodeView, needs: tuple[Need, ...], now: datetime) ->
     return min(missing, default=None)
 
 
-def judge(node: NodeView, policy: NodePolicy, now: datetime) -> Judgement:
+def judge(node: NodeView, policy: NodePolicy, now: datetime, barred_pools: Mapping[str, str]) -> Judgement:
     """Whether the node may be patched now. Fails closed: what is not known is skipped.
 
     The order of the rules is the order in which an operator wants to hear of them.
@@ -188,6 +189,7 @@ def judge(node: NodeView, policy: NodePolicy, now: datetime) -> Judgement:
         node: the node as just read.
         policy: the node policy.
         now: aware.
+        barred_pools: node pools of which no node may be touched, and why.
     """
     need = need_of(node, policy.needs, now)
     wait = _held_long_enough(node, policy.needs, now)
@@ -202,12 +204,21 @@ def judge(node: NodeView, policy: NodePolicy, now: datetime) -> Judgement:
         reason = need.unknown
     elif wait is not None:
         reason = f"too-recent: the policy waits another {format_duration(wait)}"
-    elif node.claim is not None and node.claim.by_hand:
-        reason = "drained: `midwatch drain` emptied the node, and `midwatch uncordon` gives it back"
-    elif node.cordoned_by_others:
-        reason = "cordoned: somebody else cordoned the node"
-    elif not node.ready:
-        reason = "not-ready: the node is not Ready"
-    elif not node.boot_id:
-        reason = "no-boot-id: the node does not say which boot it is, so no reboot could be proven"
+    else:
+        reason = _not_fit(node, barred_pools)
     return Judgement(verdict=Verdict.SKIPPED if reason else Verdict.CANDIDATE, reason=reason, need=need)
+
+
+def _not_fit(node: NodeView, barred_pools: Mapping[str, str]) -> str | None:
+    """Why a node that asks for a reboot is not in the state to get one."""
+    if node.claim is not None and node.claim.by_hand:
+        return "drained: `midwatch drain` emptied the node, and `midwatch uncordon` gives it back"
+    if node.cordoned_by_others:
+        return "cordoned: somebody else cordoned the node"
+    if node.pool is not None and node.pool in barred_pools:
+        return f"pool: node pool {node.pool}: {barred_pools[node.pool]}"
+    if not node.ready:
+        return "not-ready: the node is not Ready"
+    if not node.boot_id:
+        return "no-boot-id: the node does not say which boot it is, so no reboot could be proven"
+    return None

@@ -220,6 +220,8 @@ class SurveyedCluster(Message):
     kubernetes_version: str | None
     error: Failure | None
     nodes: tuple[SurveyedNode, ...]
+    notes: tuple[str, ...] = ()
+    """What an operator should know: the node OS channel, the age of the node images."""
 
 
 class SurveyView(Message):

@@ -8,7 +8,7 @@ import pytest
 
 from midwatch.config import parse_policy
 from midwatch.domain.clusters import listed, refuse_twins, resolve
-from midwatch.domain.discovered import DiscoveredCluster
+from midwatch.domain.discovered import DiscoveredCluster, NodePool
 from midwatch.domain.errors import UsageError
 from midwatch.domain.resource_ids import AksId
 
@@ -73,6 +73,13 @@ def test_what_may_not_be_entered_is_skipped_with_the_reason(facts: dict[str, Any
 def test_a_local_account_is_used_where_the_policy_allows_it() -> None:
     [one] = refs(GRAPH.replace("labels", "allowLocalAccounts: true, labels"), [azure("c", entra=False)])
     assert (one.skip, one.local_account) == ("", True)
+
+
+def test_a_pool_that_azure_changes_is_barred() -> None:
+    pools = (NodePool("apps", "Running", "Upgrading"), NodePool("sys", "Running", "Succeeded"))
+    stopped = NodePool("spot", "Stopped", "Succeeded")
+    [one] = refs(GRAPH, [azure("c", pools=(*pools, stopped))])
+    assert one.barred_pools == {"apps": "its provisioning state is Upgrading", "spot": "it is stopped"}
 
 
 def test_a_channel_that_never_asks_for_a_reboot_is_a_note() -> None:

@@ -179,7 +179,7 @@ NODE_OF_RUN = [
 ]  # fmt: skip
 CONTRACT: list[tuple[type[Message], list[str]]] = [
     (SurveyView, ["clusters"]),
-    (SurveyedCluster, ["name", "server", "kubernetesVersion", "error", "nodes"]),
+    (SurveyedCluster, ["name", "server", "kubernetesVersion", "error", "nodes", "notes"]),
     (SurveyedNode, NODE_OF_SURVEY),
     (steps.Failure, ["code", "message"]),
     (RunView, [*RUN, "clusters", "warnings"]),

@@ -104,9 +104,15 @@ VERDICTS: list[tuple[str, NodeFields, NodePolicy, Verdict, str | None]] = [
 def test_every_rule_gives_its_verdict_and_its_word(
     fields: NodeFields, policy: NodePolicy, verdict: Verdict, word: str | None
 ) -> None:
-    judged = judge(node(**fields), policy, NOW)
+    judged = judge(node(**fields), policy, NOW, {})
     assert judged.verdict is verdict
     assert (judged.reason or "").split(":")[0] == (word or "")
+
+
+def test_a_node_of_a_pool_that_azure_changes_is_skipped() -> None:
+    judged = judge(node(), POLICY, NOW, {"pool1": "its provisioning state is Upgrading"})
+    assert judged.reason == "pool: node pool pool1: its provisioning state is Upgrading"
+    assert judge(node(), POLICY, NOW, {"other": "it is stopped"}).reason is None
 
 
 def test_the_rules_are_told_in_the_order_that_an_operator_wants() -> None:
@@ -121,7 +127,7 @@ def test_the_rules_are_told_in_the_order_that_an_operator_wants() -> None:
     ]
     steps += [broken := changed(broken, conditions=(NEEDED,)), broken := changed(broken, unschedulable=False)]
     steps += [changed(broken, conditions=(NEEDED, READY))]
-    words = [(judge(one, policy, NOW).reason or "candidate").split(":")[0] for one in steps]
+    words = [(judge(one, policy, NOW, {}).reason or "candidate").split(":")[0] for one in steps]
     assert words == [
         "windows",
         "not-selected",
@@ -136,20 +142,20 @@ def test_the_rules_are_told_in_the_order_that_an_operator_wants() -> None:
 
 
 def test_a_node_that_is_not_selected_is_told_so_though_it_needs_nothing() -> None:
-    judged = judge(node(labels={}, conditions=(READY, condition(status="False"))), POLICY, NOW)
+    judged = judge(node(labels={}, conditions=(READY, condition(status="False"))), POLICY, NOW, {})
     assert judged.verdict is Verdict.SKIPPED
     assert judged.need.needed is Needed.FALSE
 
 
 def test_the_wait_for_a_young_need_is_told() -> None:
-    judged = judge(node(conditions=(READY, condition(held=60))), NodePolicy(needs=(PATIENT,)), NOW)
+    judged = judge(node(conditions=(READY, condition(held=60))), NodePolicy(needs=(PATIENT,)), NOW, {})
     assert judged.reason == "too-recent: the policy waits another 9m"
 
 
 def test_the_shortest_of_several_waits_is_told() -> None:
     slow = Need.model_validate({"condition": "KernelDeadlock", "for": "1h"})
     both = node(conditions=(READY, condition(held=60), condition("KernelDeadlock", held=60)))
-    judged = judge(both, NodePolicy(needs=(slow, PATIENT)), NOW)
+    judged = judge(both, NodePolicy(needs=(slow, PATIENT)), NOW, {})
     assert judged.reason == "too-recent: the policy waits another 9m"
 
 
