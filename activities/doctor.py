@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from midwatch.domain.clusters import ClusterRef
 from midwatch.domain.doctor import cluster as cluster_rules
 from midwatch.domain.doctor import settings
+from midwatch.domain.doctor.azure import azure_checks
 from midwatch.domain.doctor.checks import Check, CheckedCluster, CheckId, Health, Unread, checked, not_looked_at
 from midwatch.domain.doctor.detector import condition_checks, detector_checks
 from midwatch.domain.doctor.network import clock_check, network_checks
@@ -40,21 +41,12 @@ _OF_THE_CLUSTER = (
 )
 _CREATES_PODS = ("midwatch", "pods", "create")
 
-type CloudChecks = Callable[[ClusterRef], Awaitable[tuple[Check, ...]]]
-"""What the cloud says of a cluster: permissions of its resource manager, say. Nothing for clusters that are not its."""
-
-
-async def no_cloud(_: ClusterRef) -> tuple[Check, ...]:
-    """The clusters are of a kubeconfig, and nothing is known of their cloud."""
-    return ()
-
 
 async def examine_fleet(
     pool: ClientPool,
     clusters: Sequence[ClusterRef],
     policy: Policy,
     seen: Callable[[CheckedCluster], None],
-    cloud: CloudChecks = no_cloud,
 ) -> tuple[CheckedCluster, ...]:
     """Every cluster, several side by side; one that cannot be reached stops no other.
 
@@ -63,14 +55,13 @@ async def examine_fleet(
         clusters: which.
         policy: what a run would do.
         seen: called with each cluster that has been looked at.
-        cloud: asks the cloud.
     """
     places = asyncio.Semaphore(_CLUSTERS_AT_ONCE)
 
     async def examine(ref: ClusterRef) -> CheckedCluster:
         async with places:
-            own, of_cloud = await asyncio.gather(_examine(pool, ref, policy), cloud(ref))
-        found = checked(ref.name, ref.server or None, (*own, *of_cloud))
+            own = await _examine(pool, ref, policy)
+        found = checked(ref.name, ref.server or None, (*azure_checks(ref), *own))
         seen(found)
         return found
 
@@ -78,15 +69,19 @@ async def examine_fleet(
 
 
 async def _examine(pool: ClientPool, ref: ClusterRef, policy: Policy) -> tuple[Check, ...]:
+    known_as = ref.aks or ref.context
+    if ref.skip:
+        inside = (CheckId.CREDENTIALS, CheckId.IDENTITY, *_OF_THE_CLUSTER)
+        return not_looked_at((CheckId.CONTEXT, *_OF_THE_NETWORK, *inside), CheckId.AZURE)
     try:
         connection = await pool.connection(ref)
         client = await pool.client(ref)
         reached = await probe(connection)
     except MidwatchError as error:
-        context = settings.context_check(ref.aks or ref.context, Unread.because(error))
+        context = settings.context_check(known_as, Unread.because(error))
         rest = (*_OF_THE_NETWORK, CheckId.CREDENTIALS, CheckId.IDENTITY, *_OF_THE_CLUSTER)
         return (context, *not_looked_at(rest, CheckId.CONTEXT))
-    found = [settings.context_check(ref.aks or ref.context, connection.server), *network_checks(reached)]
+    found = [settings.context_check(known_as, connection.server), *network_checks(reached)]
     if reached.stopped_at is not None:
         later = (CheckId.CLOCK, CheckId.CREDENTIALS, CheckId.IDENTITY, *_OF_THE_CLUSTER)
         return (*found, *not_looked_at(later, CheckId(reached.stopped_at)))

@@ -144,3 +144,58 @@ async def test_azure_that_refuses_means_that_nothing_is_started(fleet: Simulated
 
     await in_azure(fleet, tmp_path, run)
     assert all(cluster.boots == {} for cluster in fleet.clusters.values())
+
+
+async def test_a_local_account_is_used_where_the_policy_allows_it_and_nowhere_else(
+    fleet: SimulatedFleet, tmp_path: Path
+) -> None:
+    async def run(azure: Azure) -> None:
+        azure.arm.clusters[aks("blue")] = document("blue", entra="")
+        azure.arm.kubeconfigs[aks("blue")] = fleet.clusters["blue"].kubeconfig(tmp_path / "local").read_text()
+        sources: list[JsonObject] = [{"aks": {"id": aks("blue"), "allowLocalAccounts": True}}]
+        done = await azure.midwatch("run", "--state", str(tmp_path / "s"), "-o", "json", clusters=sources)
+        assert done.code == 0, done.stderr
+        assert azure.identity.resources == [azure.arm.url], "no token was asked for but for Resource Manager"
+
+    await in_azure(fleet, tmp_path, run)
+    assert fleet.clusters["blue"].boots == {"blue-1": 1, "blue-2": 1}
+
+
+async def test_a_private_cluster_out_of_reach_says_that_it_is_private(fleet: SimulatedFleet, tmp_path: Path) -> None:
+    async def look(azure: Azure) -> None:
+        properties = document("blue")["properties"]
+        assert isinstance(properties, dict)
+        properties = {**properties, "apiServerAccessProfile": {"enablePrivateCluster": True}}
+        azure.arm.clusters[aks("blue")] = {**document("blue"), "properties": properties}
+        nowhere = azure.arm.kubeconfigs[aks("blue")].replace(fleet.clusters["blue"].server, "https://127.0.0.1:9")
+        azure.arm.kubeconfigs[aks("blue")] = nowhere
+        done = await azure.midwatch("survey", "-o", "json", clusters=BY_ID_AND_TAG)
+        clusters = {one["name"]: one for one in json.loads(done.stdout)["clusters"]}
+        assert "private address only" in clusters["blue"]["error"]["message"], done.stderr
+        assert clusters["green"]["error"] is None
+
+    await in_azure(fleet, tmp_path, look)
+
+
+@pytest.mark.parametrize("command", ["survey", "doctor"])
+async def test_survey_and_doctor_enter_clusters_of_azure_and_tell_the_channel(
+    fleet: SimulatedFleet, tmp_path: Path, command: str
+) -> None:
+    async def look(azure: Azure) -> None:
+        azure.arm.clusters[aks("blue")] = document("blue", channel="NodeImage")
+        done = await azure.midwatch(command, "-o", "json", clusters=BY_ID_AND_TAG)
+        assert "NodeImage: nodes install no updates" in done.stdout, done.stderr
+        assert "Traceback" not in done.stderr
+
+    await in_azure(fleet, tmp_path, look)
+
+
+async def test_a_node_is_drained_by_hand_on_a_cluster_of_azure(fleet: SimulatedFleet, tmp_path: Path) -> None:
+    async def drain(azure: Azure) -> None:
+        flags = ("--context", "blue", "--state", str(tmp_path / "s"))
+        done = await azure.midwatch("drain", "blue-1", *flags, clusters=BY_ID_AND_TAG)
+        assert done.code == 0, done.stderr
+        nodes = [json.dumps(node) for node in fleet.clusters["blue"].objects("v1", "Node")]
+        assert ['"unschedulable": true' in node for node in nodes] == [False, True, False]
+
+    await in_azure(fleet, tmp_path, drain)

@@ -14,7 +14,7 @@ from activities.doctor import examine_fleet
 from midwatch.aks import AksClusters
 from midwatch.cli.doctor import doctor_report
 from midwatch.domain.clusters import ClusterRef
-from midwatch.domain.doctor.checks import Check, CheckedCluster, CheckId, Health, fine, summed_up
+from midwatch.domain.doctor.checks import Check, CheckedCluster, Health, summed_up
 from midwatch.domain.policy import Policy
 from midwatch.kube.pool import ClientPool
 from midwatch.simulator import Change, Fault, FaultKind, SimulatedCluster, SimulatedFleet, read_rules
@@ -138,17 +138,24 @@ async def test_a_dead_run_is_seen_by_its_lease_its_claim_and_its_pod(fleet: Simu
     assert "midwatch-reboot-x" in found["leftovers"].detail
 
 
-async def test_the_cloud_adds_its_own_checks(fleet: SimulatedFleet, tmp_path: Path) -> None:
-    async def cloud(ref: ClusterRef) -> tuple[Check, ...]:
-        return (fine(CheckId.AZURE, ref.name, "may read it"),)
-
+async def test_what_azure_says_of_a_cluster_comes_first_and_one_that_is_skipped_is_not_entered(
+    fleet: SimulatedFleet, tmp_path: Path
+) -> None:
     pool = ClientPool({"KUBECONFIG": str(fleet.kubeconfig(tmp_path / "kubeconfig", "midwatch"))})
+    aks = "/subscriptions/S/resourceGroups/G/providers/Microsoft.ContainerService/managedClusters/N"
+    refs = (
+        ClusterRef(name="stopped", context="", aks=aks, skip="the cluster is stopped"),
+        ClusterRef(name="busy", context="", aks=aks, barred_pools={"apps": "it is stopped"}, notes=("the channel",)),
+        ClusterRef(name="blue", context="blue"),
+    )
     seen: list[CheckedCluster] = []
-    refs = (ClusterRef(name="blue", context="blue"),)
-    [found] = await examine_fleet(pool, refs, _POLICY, seen.append, cloud)
+    stopped, busy, blue = await examine_fleet(pool, refs, _POLICY, seen.append)
     await pool.close()
-    assert seen == [found]
-    assert found.checks[-1].detail == "may read it"
+    assert sorted(seen, key=lambda one: one.name) == [blue, busy, stopped]
+    assert (stopped.checks[0].id, stopped.checks[0].verdict) == ("azure", "failed")
+    assert {check.verdict.value for check in stopped.checks[1:]} == {"unknown"}
+    assert [check.verdict.value for check in busy.checks if check.id == "azure"] == ["ok", "warning", "warning"]
+    assert not [check for check in blue.checks if check.id == "azure"]
 
 
 def test_the_command_prints_json_and_a_table_and_exits_by_the_verdict(fleet: SimulatedFleet, tmp_path: Path) -> None:

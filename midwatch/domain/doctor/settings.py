@@ -33,9 +33,11 @@ def schedule_check(expression: str, problem: str | None, policy: Policy) -> Chec
 
 
 def context_check(context: str, found: str | Unread) -> Check:
-    """The kubeconfig's context. `found` is the server that it leads to."""
+    """The kubeconfig's context, or the AKS ID. `found` is the server that it leads to."""
     if isinstance(found, Unread):
-        return failed(CheckId.CONTEXT, context, found.message, "mend the kubeconfig (az aks get-credentials)")
+        in_azure = context.startswith("/subscriptions/")
+        remedy = "see docs/azure.md for the permissions" if in_azure else "mend the kubeconfig (az aks get-credentials)"
+        return failed(CheckId.CONTEXT, context, found.message, remedy)
     return fine(CheckId.CONTEXT, context, f"leads to {found}")
 
 
