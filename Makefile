@@ -59,8 +59,9 @@ requirements: install ## Pin the requirements anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --python-version 3.13 --no-annotate --quiet --output-file requirements.txt
 	$(BIN)/uv pip compile pyproject.toml --extra local --extra dev --python-version 3.13 --no-annotate --quiet --output-file requirements-dev.txt
 
-reference: install ## Write docs/policy.md anew from the code
+reference: install ## Write docs/policy.md anew from the code, and the workbook from docs/telemetry.md
 	PYTHONPATH=. $(BIN)/python tools/policy_reference.py > docs/policy.md
+	$(BIN)/python tools/workbook.py > deploy/bicep/workbook.json
 
 clean: ## Remove what make install made
 	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,16 @@
+// The role on the clusters of one resource group.
+
+@description('Object ID of the managed identity.')
+param principalId string
+
+@description('ID of the role definition.')
+param roleId string
+
+resource assignment 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(resourceGroup().id, principalId, roleId)
+  properties: {
+    principalId: principalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: roleId
+  }
+}
