@@ -9,7 +9,7 @@ from durabletask.task import OrchestrationContext, Task, TaskFailedError
 
 from midwatch.domain import ids
 from midwatch.domain.base import Json
-from midwatch.domain.clusters import ClusterRef
+from midwatch.domain.clusters import SKIPPED, ClusterRef
 from midwatch.domain.outcomes import ClusterOutcome
 from midwatch.domain.rollout import run_outcome
 from midwatch.domain.runs import (
@@ -79,7 +79,7 @@ def _story(request: FleetRequest, result: FleetResult, started_at: datetime, end
 
 
 def _skipped(cluster: ClusterRef) -> ClusterEnd:
-    failure = Failure(code="cluster-skipped", message=cluster.skip)
+    failure = Failure(code=SKIPPED, message=cluster.skip)
     return ClusterEnd(name=cluster.name, outcome=ClusterOutcome.SKIPPED, error=failure)
 
 

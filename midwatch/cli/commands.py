@@ -22,6 +22,7 @@ from midwatch.cli.tables import drain_table, run_table, runs_table, survey_table
 from midwatch.config import SCHEDULE_SETTING, Settings, load_policy
 from midwatch.domain.base import Message
 from midwatch.domain.by_hand import DrainView
+from midwatch.domain.clusters import SKIPPED
 from midwatch.domain.errors import PermanentError, UsageError
 from midwatch.domain.outcomes import ClusterOutcome, RunOutcome
 from midwatch.domain.runs import RunView
@@ -131,7 +132,7 @@ def survey(
         _print(drain, drain_table(drain, "if it were drained"), output)
         return
     view = asyncio.run(_survey(_clusters(context)))
-    errors = [cluster for cluster in view.clusters if cluster.error is not None]
+    errors = [cluster for cluster in view.clusters if cluster.error is not None and cluster.error.code != SKIPPED]
     if errors and len(errors) == len(view.clusters) and output is Output.TABLE:
         text = "; ".join(f"cluster {c.name}: {c.error.message}" for c in errors if c.error is not None)
         raise UsageError(errors[0].error.code if errors[0].error else "unreachable", text)
@@ -165,7 +166,7 @@ def status(
         view = opened.api.view(chosen)
         if opened.host is not None and view.ended_at is None:
             PROGRESS.print(f"run {chosen} stands still, for no host runs: `midwatch status --resume` finishes it")
-        _print(view, run_table(view, datetime.now(UTC)), output)
+        _print_run(view, output)
 
 
 @app.command()
@@ -218,9 +219,9 @@ def _follow_to_end(api: ApiClient, run_id: str, output: Output) -> None:
     try:
         view = follow(api, run_id, PROGRESS)
     except Interrupted as interrupted:
-        _print(interrupted.run, run_table(interrupted.run, datetime.now(UTC)), output)
+        _print_run(interrupted.run, output)
         raise
-    _print(view, run_table(view, datetime.now(UTC)), output)
+    _print_run(view, output)
     raise typer.Exit(_exit_code(view))
 
 
@@ -231,6 +232,12 @@ def _exit_code(view: RunView) -> int:
     if ClusterOutcome.BUSY in outcomes and outcomes <= {ClusterOutcome.BUSY, ClusterOutcome.NOTHING_TO_DO}:
         return 3
     return _EXIT[view.outcome]
+
+
+def _print_run(view: RunView, output: Output) -> None:
+    _print(view, run_table(view, datetime.now(UTC)), output)
+    for warning in view.warnings:
+        PROGRESS.print(f"warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def _print(message: Message, table: Table, output: Output) -> None:

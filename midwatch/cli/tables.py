@@ -76,9 +76,6 @@ def run_table(run: RunView, now: datetime) -> Table:
     table.add_column("DETAILS", overflow="fold", ratio=1)
     for cluster in run.clusters:
         _add_cluster(table, cluster, now)
-    if run.warnings:
-        table.caption = "\n".join(f"warning: {escape(warning)}" for warning in run.warnings)
-        table.caption_justify, table.caption_style = "left", "yellow"
     return table
 
 

@@ -15,6 +15,9 @@ from midwatch.domain.errors import UsageError
 from midwatch.domain.policy import Policy
 from midwatch.domain.resource_ids import AksId
 
+SKIPPED = "cluster-skipped"
+"""The code of the error that a cluster may not be entered in this run."""
+
 
 class ClusterRef(Message):
     """One cluster, by the kubeconfig context or the AKS ID that reaches it.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from midwatch.domain.clusters import ClusterRef
+from midwatch.domain.clusters import SKIPPED, ClusterRef
 from midwatch.domain.errors import PermanentError
 from midwatch.kube.client import KubeClient, open_client
 from midwatch.kube.kubeconfig import Connection, Kubeconfig
@@ -60,7 +60,7 @@ class ClientPool:
             PermanentError: `cluster-skipped`, nothing may be asked of it; or as the source of AKS clusters raises.
         """
         if cluster.skip:
-            raise PermanentError("cluster-skipped", cluster.skip)
+            raise PermanentError(SKIPPED, cluster.skip)
         if not cluster.aks:
             return self._kubeconfig().connection(cluster.context)
         if self._aks is None:

@@ -130,6 +130,7 @@ async def test_a_cluster_that_is_not_found_any_more_is_an_alarm_in_the_run(
         after = await azure.midwatch("run", *state, clusters=by_tag)
         [warning] = json.loads(after.stdout)["warnings"]
         assert aks("green") in warning
+        assert f"warning: {warning}" in after.stderr
 
     await in_azure(fleet, tmp_path, run)
 
