@@ -17,11 +17,13 @@ from activities.binding import Activity
 from activities.directory import ClusterDirectory
 from midwatch import __version__
 from midwatch.aks import AksClusters
-from midwatch.config import SCHEDULE_SETTING, Settings, load_policy
+from midwatch.azure.account import AzureAccount
+from midwatch.config import SCHEDULE_SETTING
 from midwatch.domain.base import Json
 from midwatch.domain.errors import MidwatchError
 from midwatch.domain.runs import Trigger
 from midwatch.kube.pool import ClientPool
+from midwatch.policies import Policies
 from midwatch.telemetry import Telemetry, in_host_span
 from midwatch.web.api import build_api
 from midwatch.web.drains import DrainService
@@ -33,10 +35,11 @@ from orchestrators import ORCHESTRATORS
 _log = logging.getLogger("midwatch")
 _client: ContextVar[df.DurableFunctionsClient] = ContextVar("durable_client")
 _starting = asyncio.Lock()
-_azure = AksClusters(os.environ)
-_pool = ClientPool(os.environ, _azure)
+_azure = AzureAccount(os.environ)
+_aks = AksClusters(_azure)
+_pool = ClientPool(os.environ, _aks)
 _telemetry = Telemetry.open(os.environ)
-_directory = ClusterDirectory(_pool, _azure, lambda: load_policy(Settings.read(os.environ).policy))
+_directory = ClusterDirectory(_pool, _aks, Policies(os.environ, _azure).read)
 
 app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
 

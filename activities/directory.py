@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -37,14 +37,14 @@ class Azure(Protocol):
 class ClusterDirectory:
     """The clusters of the policy: contexts of the kubeconfig, and what Azure has."""
 
-    def __init__(self, pool: ClientPool, azure: Azure, policy: Callable[[], Policy]) -> None:
+    def __init__(self, pool: ClientPool, azure: Azure, policy: Callable[[], Awaitable[Policy]]) -> None:
         self._pool = pool
         self._azure = azure
         self._policy = policy
 
-    def policy(self) -> Policy:
-        """Read the policy anew: a changed file counts from the next run on."""
-        return self._policy()
+    async def policy(self) -> Policy:
+        """Read the policy anew: a changed one counts from the next run on."""
+        return await self._policy()
 
     async def resolve(self, policy: Policy, wanted: Sequence[str]) -> tuple[ClusterRef, ...]:
         """The clusters of a run, with the servers that their names lead to now.
@@ -115,7 +115,7 @@ class ClusterDirectory:
         Raises:
             UsageError: more or less than one cluster, or no such node.
         """
-        policy = self.policy()
+        policy = await self.policy()
         clusters = await self.resolve(policy, wanted)
         if len(clusters) != 1:
             raise UsageError("one-cluster", "which cluster is the node on? name it with --context")
@@ -124,7 +124,7 @@ class ClusterDirectory:
 
     async def survey(self, wanted: Sequence[str]) -> SurveyView:
         """The fleet as it is now."""
-        policy = self.policy()
+        policy = await self.policy()
         return await survey_fleet(self._pool, await self.resolve(policy, wanted), policy)
 
     async def examine(
@@ -139,5 +139,5 @@ class ClusterDirectory:
         Raises:
             UsageError: the policy, the kubeconfig as a whole, or a name is wrong.
         """
-        policy = self.policy()
+        policy = await self.policy()
         return await examine_fleet(self._pool, await self.resolve(policy, wanted), policy, seen)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from midwatch.azure.discovery import AzureDiscovery
+from midwatch.azure.account import AzureAccount
 from midwatch.azure.identity import AKS_SCOPE, AzureIdentity
-from midwatch.azure.settings import AzureSettings
 from midwatch.azure.sources import Sources, find
 from midwatch.domain.cluster_sources import AksCluster, FleetSource, ResourceGraphSource, ResourceGroupSource
 from midwatch.domain.clusters import ClusterRef, Found
@@ -28,12 +25,12 @@ class AksClusters:
     """The clusters that Azure has, for the one event loop that runs the activities.
 
     Args:
-        env: where Azure is, and who we are there; read when Azure is first asked for.
+        azure: the identity, and what is asked with it.
     """
 
-    def __init__(self, env: Mapping[str, str]) -> None:
-        self._env = env
-        self._open: _Azure | None = None
+    def __init__(self, azure: AzureAccount) -> None:
+        self._azure = azure
+        self._tokens: Entra | None = None
         self._known: dict[str, tuple[float, Connection]] = {}
 
     async def find(self, policy: Policy) -> Found:
@@ -46,7 +43,7 @@ class AksClusters:
         sources = {n: source for n, each in enumerate(policy.clusters) if (source := each.azure()) is not None}
         if not sources:
             return {}
-        azure = self._azure()
+        azure = self._azure
         await azure.identity.token(f"{azure.settings.arm}/.default")  # first, since its errors say who lacks what
         return {n: await find(azure.discovery, _where(source)) for n, source in sources.items()}
 
@@ -62,40 +59,18 @@ class AksClusters:
             self._known[cluster.key()] = (time.monotonic() + _KEPT_SECONDS, known)
         return known
 
-    async def close(self) -> None:
-        """Let go of the identity."""
-        if self._open is not None:
-            await self._open.identity.close()
-            self._open = None
-
     async def _ask(self, cluster: ClusterRef) -> Connection:
-        azure = self._azure()
-        text = await azure.discovery.user_kubeconfig(AksId.parse(cluster.aks))
+        text = await self._azure.discovery.user_kubeconfig(AksId.parse(cluster.aks))
         config = Kubeconfig.of_text(text, f"the kubeconfig that Azure gives for {cluster.aks}")
         given = config.connection(config.current_context or "")
         hint = _PRIVATE if cluster.private else ""
         if not cluster.local_account:
-            return replace(given, context=cluster.name, credentials=azure.tokens, hint=hint)
+            self._tokens = self._tokens or Entra(_AksTokens(self._azure.identity))
+            return replace(given, context=cluster.name, credentials=self._tokens, hint=hint)
         if not isinstance(given.credentials, ClientCertificate | Token):
             text = f"Azure gives no certificate for {cluster.aks}: it has Entra ID by now"
             raise PermanentError("no-credentials", text)
         return replace(given, context=cluster.name, hint=hint)
-
-    def _azure(self) -> _Azure:
-        if self._open is None:
-            logging.getLogger("azure").setLevel(logging.CRITICAL)  # it lists each way to sign in that failed
-            settings = AzureSettings.read(self._env)
-            identity = AzureIdentity(settings)
-            self._open = _Azure(settings, identity, AzureDiscovery(settings, identity), Entra(_AksTokens(identity)))
-        return self._open
-
-
-@dataclass(frozen=True, slots=True)
-class _Azure:
-    settings: AzureSettings
-    identity: AzureIdentity
-    discovery: AzureDiscovery
-    tokens: Entra
 
 
 class _AksTokens:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import ValidationError
@@ -15,7 +16,7 @@ from midwatch.domain.policy import NOT_YET, Policy
 POLICY_SETTING = "MIDWATCH_POLICY"
 SCHEDULE_SETTING = "MIDWATCH_SCHEDULE"
 KUBECONFIG_SETTING = "KUBECONFIG"
-_LARGEST_POLICY_BYTES = 1_000_000
+LARGEST_POLICY_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +24,41 @@ class Settings:
     """What the environment says.
 
     Attributes:
-        policy: the policy file (`MIDWATCH_POLICY`); None: the default policy, without clusters.
+        policy: the policy file (`MIDWATCH_POLICY`); None: the default policy, without clusters, or `policy_url`.
+        policy_url: the policy's blob, where `MIDWATCH_POLICY` is a URL.
     """
 
     policy: Path | None
+    policy_url: str | None = None
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Settings:
-        """Read the settings; an empty value is as good as none."""
+        """Read the settings; an empty value is as good as none.
+
+        Raises:
+            UsageError: `setting-invalid`, a URL that is none of a blob, or holds a secret.
+        """
         policy = env.get(POLICY_SETTING, "").strip()
+        if is_url(policy):
+            return cls(policy=None, policy_url=_blob_url(policy))
         return cls(policy=Path(policy) if policy else None)
+
+
+def is_url(policy: str) -> bool:
+    """Whether the name of a policy is a URL, not a file's."""
+    return "://" in policy
+
+
+def _blob_url(url: str) -> str:
+    """A blob's URL, without a signature: it would be a secret in a setting, and in every message that names it."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname or parts.path.count("/") < 2:
+        form = "https://ACCOUNT.blob.core.windows.net/CONTAINER/BLOB"
+        raise UsageError("setting-invalid", f"{POLICY_SETTING} is a URL, and not of the form {form}")
+    if parts.query or parts.fragment or parts.username:
+        text = f"{POLICY_SETTING} holds a signature or a password: leave it out, the blob is read as the identity"
+        raise UsageError("setting-invalid", text)
+    return url
 
 
 def load_policy(path: Path | None) -> Policy:
@@ -44,7 +70,7 @@ def load_policy(path: Path | None) -> Policy:
     if path is None:
         return Policy.default()
     try:
-        if path.stat().st_size > _LARGEST_POLICY_BYTES:
+        if path.stat().st_size > LARGEST_POLICY_BYTES:
             raise UsageError("policy-unreadable", f"{path}: a policy file is not larger than a megabyte")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:

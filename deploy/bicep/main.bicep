@@ -15,7 +15,7 @@ param resourceGroupName string = 'rg-midwatch-${environmentName}'
 @description('When the timer starts a run: NCRONTAB with six fields, seconds first, in UTC.')
 param schedule string = '0 0 22 * * 6'
 
-@description('The policy file, as a path in the deployed package.')
+@description('The policy: a path in the deployed package, or the https URL of a blob that the identity may read.')
 param policyFile string = 'policy.yaml'
 
 @description('Resource groups of this subscription whose clusters Midwatch may find and enter. Empty: the whole subscription.')

@@ -15,11 +15,11 @@ import midwatch
 from midwatch.cli import options, session
 from midwatch.cli.client import ApiClient
 from midwatch.cli.consoles import PROGRESS, RESULT
-from midwatch.cli.directory import open_directory
+from midwatch.cli.directory import open_directory, policy_in_force
 from midwatch.cli.follow import Interrupted, follow
 from midwatch.cli.options import Output
 from midwatch.cli.tables import drain_table, run_table, runs_table, survey_table, to_json
-from midwatch.config import SCHEDULE_SETTING, Settings, load_policy
+from midwatch.config import SCHEDULE_SETTING
 from midwatch.domain.base import Message
 from midwatch.domain.by_hand import DrainView
 from midwatch.domain.clusters import SKIPPED
@@ -68,7 +68,7 @@ def up(
 ) -> None:
     """Serve the function app on this machine, and finish what was in flight. MIDWATCH_SCHEDULE sets its timer."""
     options.apply_settings(kubeconfig, policy)
-    listed = load_policy(Settings.read(os.environ).policy).clusters
+    listed = policy_in_force().clusters
     scheduled = bool(os.environ.get(SCHEDULE_SETTING, "").strip())
     if scheduled and not listed:
         raise UsageError("no-clusters", f"{SCHEDULE_SETTING} is set, but the policy lists no clusters to run over")
@@ -185,7 +185,7 @@ def cancel(run_id: options.RunId = None, kubeconfig: options.Kubeconfig = None, 
 
 def _clusters(named: list[str] | None) -> list[str]:
     """The clusters to name to the host: as given, else the policy's, else the current context, as kubectl would."""
-    policy = load_policy(Settings.read(os.environ).policy)
+    policy = policy_in_force()
     if named or policy.clusters:
         return named or []
     return [options.current_context()]

@@ -1,24 +1,41 @@
-"""The clusters, read without a host."""
+"""Policy and clusters, read without a host."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from activities.directory import ClusterDirectory
 from midwatch.aks import AksClusters
-from midwatch.config import Settings, load_policy
+from midwatch.azure.account import AzureAccount
+from midwatch.domain.policy import Policy
 from midwatch.kube.pool import ClientPool
+from midwatch.policies import Policies
 
 
 @asynccontextmanager
 async def open_directory() -> AsyncIterator[ClusterDirectory]:
     """The clusters of the policy and the kubeconfig that the environment names; closed at the end."""
-    azure = AksClusters(os.environ)
-    pool = ClientPool(os.environ, azure)
+    azure = AzureAccount(os.environ)
+    aks = AksClusters(azure)
+    pool = ClientPool(os.environ, aks)
     try:
-        yield ClusterDirectory(pool, azure, lambda: load_policy(Settings.read(os.environ).policy))
+        yield ClusterDirectory(pool, aks, Policies(os.environ, azure).read)
     finally:
         await pool.close()
         await azure.close()
+
+
+def policy_in_force() -> Policy:
+    """The policy that the environment names. Raises MidwatchError."""
+
+    async def read() -> Policy:
+        azure = AzureAccount(os.environ)
+        try:
+            return await Policies(os.environ, azure).read()
+        finally:
+            await azure.close()
+
+    return asyncio.run(read())

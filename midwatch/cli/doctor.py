@@ -16,10 +16,10 @@ from rich.text import Text
 
 from midwatch.cli import options
 from midwatch.cli.consoles import PROGRESS, RESULT
-from midwatch.cli.directory import open_directory
+from midwatch.cli.directory import open_directory, policy_in_force
 from midwatch.cli.options import Output
 from midwatch.cli.tables import to_json
-from midwatch.config import SCHEDULE_SETTING, Settings, load_policy
+from midwatch.config import POLICY_SETTING, SCHEDULE_SETTING
 from midwatch.domain.doctor.checks import Check, CheckedCluster, CheckId, DoctorView, Health, summed_up
 from midwatch.domain.doctor.settings import policy_check, schedule_check
 from midwatch.domain.errors import MidwatchError
@@ -43,7 +43,7 @@ def doctor(
 ) -> None:
     """Check everything that a run needs, and say what to do about what is missing. Changes nothing."""
     options.apply_settings(kubeconfig, policy)
-    loaded = load_policy(Settings.read(os.environ).policy)
+    loaded = policy_in_force()
     wanted = list(context or []) or ([] if loaded.clusters else [options.current_context()])
     with _progress(len(wanted) or len(loaded.clusters)) as seen:
         clusters = asyncio.run(_examine(wanted, seen))
@@ -62,14 +62,14 @@ async def _examine(wanted: Sequence[str], seen: Callable[[CheckedCluster], None]
 
 
 def _settings_checks(policy: Policy) -> tuple[Check, ...]:
-    path = Settings.read(os.environ).policy
+    named = os.environ.get(POLICY_SETTING, "").strip() or None
     problem = None
     try:
         read_schedule("schedule", f"%{SCHEDULE_SETTING}%")
     except MidwatchError as error:
         problem = error.message
     expression = os.environ.get(SCHEDULE_SETTING, "").strip()
-    return policy_check(None if path is None else str(path), policy), schedule_check(expression, problem, policy)
+    return policy_check(named, policy), schedule_check(expression, problem, policy)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from midwatch.config import KUBECONFIG_SETTING, POLICY_SETTING
+from midwatch.config import KUBECONFIG_SETTING, POLICY_SETTING, is_url
 from midwatch.domain.errors import UsageError
 from midwatch.kube.kubeconfig import Kubeconfig as KubeconfigFiles
 from midwatch.telemetry.settings import OUTBOX_SETTING, TraceSettings
@@ -30,7 +30,9 @@ Nodes = Annotated[list[str] | None, typer.Option("--node", metavar="NAME", help=
 Kubeconfig = Annotated[
     Path | None, typer.Option("--kubeconfig", metavar="FILE", help="Instead of KUBECONFIG and the usual file.")
 ]
-PolicyFile = Annotated[Path | None, typer.Option("--policy", metavar="FILE", help="The policy file.")]
+PolicyFile = Annotated[
+    str | None, typer.Option("--policy", metavar="FILE", help="The policy file, or the https URL of a blob.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and touch nothing.")]
 Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; shown with the run.")]
 Explain = Annotated[
@@ -66,7 +68,7 @@ def current_context() -> str:
     return current
 
 
-def apply_settings(kubeconfig: Path | None, policy: Path | None) -> None:
+def apply_settings(kubeconfig: Path | None, policy: str | None) -> None:
     """Hand the flags to the function app, which reads its settings from the environment.
 
     Raises:
@@ -74,15 +76,20 @@ def apply_settings(kubeconfig: Path | None, policy: Path | None) -> None:
     """
     for path, setting, code in (
         (kubeconfig, KUBECONFIG_SETTING, "kubeconfig-not-found"),
-        (policy, POLICY_SETTING, "policy-not-found"),
+        (None if policy is None or is_url(policy) else Path(policy), POLICY_SETTING, "policy-not-found"),
     ):
         if path is None:
             continue
         if not path.is_file():
             raise UsageError(code, f"there is no file {path}")
         os.environ[setting] = str(path.absolute())
+    if policy is not None and is_url(policy):
+        os.environ[POLICY_SETTING] = policy
     for setting in (KUBECONFIG_SETTING, POLICY_SETTING):  # absolute: another process may have to find them, too
-        parts = [part for part in os.environ.get(setting, "").split(os.pathsep) if part]
+        value = os.environ.get(setting, "")
+        if is_url(value):
+            continue
+        parts = [part for part in value.split(os.pathsep) if part]
         if parts:
             os.environ[setting] = os.pathsep.join(str(Path(part).absolute()) for part in parts)
         else:

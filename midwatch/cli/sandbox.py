@@ -89,7 +89,7 @@ def open_sandbox(fleet: SimulatedFleet, policy: Json, *, clock: Clock | None = N
 def _settings(kubeconfig: Path, policy: Path) -> Iterator[None]:
     """The function app reads its settings from the environment: ours for now, the user's again afterwards."""
     before = {name: os.environ.get(name) for name in (KUBECONFIG_SETTING, POLICY_SETTING)}
-    apply_settings(kubeconfig, policy)
+    apply_settings(kubeconfig, str(policy))
     session.disable_timer()
     try:
         yield

@@ -13,7 +13,8 @@ from pathlib import Path
 import midwatch
 from midwatch.cli import options
 from midwatch.cli.client import ApiClient, RefusedError
-from midwatch.config import KUBECONFIG_SETTING, POLICY_SETTING, SCHEDULE_SETTING, Settings, load_policy
+from midwatch.cli.directory import policy_in_force
+from midwatch.config import KUBECONFIG_SETTING, POLICY_SETTING, SCHEDULE_SETTING
 from midwatch.domain.errors import UsageError
 from midwatch.local import EmbeddedHost, HostInfo, StateInUseError, running_host
 
@@ -89,14 +90,14 @@ def open_session(state: Path, *, kubeconfig: Path | None) -> Iterator[Session]:
 
 
 @contextmanager
-def open_checked(kubeconfig: Path | None, policy: Path | None, state: Path | None) -> Iterator[Session]:
+def open_checked(kubeconfig: Path | None, policy: str | None, state: Path | None) -> Iterator[Session]:
     """The same, from the flags of a command that starts something: the policy is read first, so that it can be refused.
 
     Raises:
         UsageError: a file or the policy is wrong, or as `open_session`.
     """
     options.apply_settings(kubeconfig, policy)
-    load_policy(Settings.read(os.environ).policy)
+    policy_in_force()
     with open_session(options.state_dir(state), kubeconfig=kubeconfig) as opened:
         yield opened
 

@@ -12,11 +12,11 @@ import typer
 
 from midwatch.cli import options
 from midwatch.cli.consoles import PROGRESS, RESULT
+from midwatch.cli.directory import policy_in_force
 from midwatch.cli.options import Output
 from midwatch.cli.prediction import Assumptions, Prediction, Timeline, predict, prediction_lines, prediction_table
 from midwatch.cli.sandbox import Sandbox, gone_at_the_end, open_sandbox
 from midwatch.cli.tables import to_json
-from midwatch.config import Settings, load_policy
 from midwatch.domain.clusters import ClusterRef
 from midwatch.domain.durations import parse_duration
 from midwatch.domain.errors import UsageError
@@ -65,7 +65,7 @@ def simulate(
         speed=speed,
     )
     options.apply_settings(kubeconfig, policy)
-    rules = load_policy(Settings.read(os.environ).policy)
+    rules = policy_in_force()
     copied = _copy(like, snapshot)
     with gone_at_the_end(PROGRESS):
         prediction = _run(copied, rules, assumed)

@@ -84,7 +84,7 @@ class DrainService:
         async with self._lock:
             if not start.dry_run and (known := await self._under_way(start)) is not None:
                 return await self.view(known)
-            policy = start.policy(self._directory.policy())
+            policy = start.policy(await self._directory.policy())
             [cluster] = await self._directory.resolve(policy, [start.cluster])
             await self._directory.check([cluster], [start.node])
             request = HandRequest(

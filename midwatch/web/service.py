@@ -97,8 +97,8 @@ class RunEndedError(PermanentError):
 class Directory(Protocol):
     """The clusters that there are; given by the function app."""
 
-    def policy(self) -> Policy:
-        """The policy in force. Raises UsageError."""
+    async def policy(self) -> Policy:
+        """The policy in force. Raises MidwatchError."""
 
     async def resolve(self, policy: Policy, wanted: Sequence[str]) -> tuple[ClusterRef, ...]:
         """The clusters of a run. Raises MidwatchError."""
@@ -142,7 +142,7 @@ class RunService:
                 raise RunInProgressError(live[0])
             if drains := await self._instances.live_by_hand():
                 raise DrainInProgressError(drains[0])
-            policy = self._directory.policy()
+            policy = await self._directory.policy()
             clusters = await self._directory.resolve(policy, request.clusters)
             if trigger is not Trigger.TIMER:
                 await self._directory.check(clusters, request.nodes)

@@ -21,7 +21,7 @@ from tests.forked import call
 from tests.kit.api import JsonObject
 from tests.kit.azure.arm import FakeArm, fake_arm
 from tests.kit.azure.entra import exec_kubeconfig
-from tests.kit.azure.managed_identity import ManagedIdentityEndpoint, managed_identity_endpoint
+from tests.kit.azure.managed_identity import HEADER, ManagedIdentityEndpoint, managed_identity_endpoint
 from tests.unit.azure.test_azure_discovery import SUB, aks, document
 
 _TOKEN_SECONDS = 1.0
@@ -93,6 +93,10 @@ async def test_clusters_by_id_and_by_tag_are_patched_with_tokens_that_expire_mea
         found = {one["name"]: one["outcome"] for one in json.loads(done.stdout)["clusters"]}
         assert found == {"blue": "completed", "green": "completed"}
         assert len(azure.identity.issued) > 3, "no token expired, so nothing was proved"
+        written = {str(path): path.read_bytes() for path in (tmp_path / "s").rglob("*") if path.is_file()}
+        written |= {"stdout": done.stdout.encode(), "stderr": done.stderr.encode()}
+        secrets = [*azure.identity.issued, HEADER]
+        assert [(s, where) for s in secrets for where, text in written.items() if s.encode() in text] == []
 
     await in_azure(fleet, tmp_path, run)
     fleet.check()

@@ -12,6 +12,7 @@ from rich.console import Console
 from activities.directory import ClusterDirectory
 from activities.doctor import examine_fleet
 from midwatch.aks import AksClusters
+from midwatch.azure.account import AzureAccount
 from midwatch.cli.doctor import doctor_report
 from midwatch.domain.clusters import ClusterRef
 from midwatch.domain.doctor.checks import Check, CheckedCluster, Health, summed_up
@@ -24,10 +25,11 @@ from tests.kit.api import MERGE_PATCH
 from tests.simulator.simulator_kit import api_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
 _POLICY = Policy.default()
+_NO_AZURE = AksClusters(AzureAccount({}))
 _ROLES = ("clusterrole", "role", "events-role")
 
 
@@ -44,13 +46,20 @@ def fleet() -> Iterator[SimulatedFleet]:
         made.check()
 
 
+def _gives(policy: Policy) -> Callable[[], Awaitable[Policy]]:
+    async def read() -> Policy:
+        return policy
+
+    return read
+
+
 async def _examine(
     fleet: SimulatedFleet, folder: Path, *names: str, policy: Policy = _POLICY
 ) -> dict[str, dict[str, Check]]:
     """The checks of each cluster, by ID; of permissions the first that is not ok."""
     pool = ClientPool({"KUBECONFIG": str(fleet.kubeconfig(folder / "kubeconfig", "midwatch"))})
     try:
-        found = await ClusterDirectory(pool, AksClusters({}), lambda: policy).examine(names or ("blue",))
+        found = await ClusterDirectory(pool, _NO_AZURE, _gives(policy)).examine(names or ("blue",))
     finally:
         await pool.close()
     return {cluster.name: _by_id(cluster) for cluster in found}
@@ -120,7 +129,7 @@ async def test_refused_credentials_stop_the_rest_and_no_other_cluster(fleet: Sim
     config = fleet.kubeconfig(tmp_path / "kubeconfig", "midwatch")
     fleet.clusters["blue"].revoke("midwatch")
     pool = ClientPool({"KUBECONFIG": str(config)})
-    found = await ClusterDirectory(pool, AksClusters({}), lambda: _POLICY).examine(("blue", "green"))
+    found = await ClusterDirectory(pool, _NO_AZURE, _gives(_POLICY)).examine(("blue", "green"))
     await pool.close()
     by_name = {cluster.name: _by_id(cluster) for cluster in found}
     assert by_name["blue"]["identity"].verdict == "failed"
@@ -212,7 +221,7 @@ async def test_the_report_fits_into_80_columns(fleet: SimulatedFleet, tmp_path: 
     long = f"https://{'a-long-name-' * 4}.privatelink.westeurope.azmk8s.invalid:443"
     (tmp_path / "kubeconfig").write_text(text.replace(green, long))
     pool = ClientPool({"KUBECONFIG": str(tmp_path / "kubeconfig")})
-    found = await ClusterDirectory(pool, AksClusters({}), lambda: _POLICY).examine(("blue", "green"))
+    found = await ClusterDirectory(pool, _NO_AZURE, _gives(_POLICY)).examine(("blue", "green"))
     await pool.close()
     console = Console(width=80)
     with console.capture() as shown:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,6 +23,7 @@ class ManagedIdentityEndpoint:
         failures: answers to give instead of tokens, first to last: HTTP status and text.
         resources: what tokens were asked for, in order.
         client_ids: the identities that were asked for, in order.
+        storage: it gives tokens that Azurite takes (`--oauth basic`), which looks at their claims alone.
         issued: the tokens that it gave, and when, in Unix seconds.
     """
 
@@ -28,6 +31,7 @@ class ManagedIdentityEndpoint:
     failures: list[tuple[int, str]] = field(default_factory=list)
     resources: list[str] = field(default_factory=list)
     client_ids: list[str | None] = field(default_factory=list)
+    storage: bool = False
     issued: dict[str, float] = field(default_factory=dict)
     url: str = ""
 
@@ -46,11 +50,20 @@ class ManagedIdentityEndpoint:
         if self.failures:
             status, text = self.failures.pop(0)
             return web.json_response({"statusCode": status, "message": text}, status=status)
-        token = f"token-{len(self.resources)}"
+        token = storage_token(self.lifetime) if self.storage else f"token-{len(self.resources)}"
         self.issued[token] = time.time()
         expires = str(int(time.time()) + self.lifetime)
         body = {"access_token": token, "expires_on": expires, "resource": resource, "token_type": "Bearer"}
         return web.json_response(body)
+
+
+def storage_token(lifetime: int) -> str:
+    """A token for storage, as Entra ID would give it but for the signature."""
+    now = int(time.time())
+    issuer = "https://sts.windows.net/00000000-0000-0000-0000-000000000000/"
+    claims = {"aud": "https://storage.azure.com", "iss": issuer, "nbf": now, "iat": now, "exp": now + lifetime}
+    parts = [json.dumps(part).encode() for part in ({"alg": "none", "typ": "JWT"}, claims)]
+    return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (*parts, b"unsigned"))
 
 
 @asynccontextmanager
