@@ -14,9 +14,9 @@ import yaml
 from tests.e2e.midwatch import Midwatch, Run, call, leftovers, require_reboot
 from tests.kit import background
 from tests.kit.azure.arm import fake_arm
+from tests.kit.azure.documents import SUB, aks, document
 from tests.kit.azure.entra import exec_kubeconfig, token_webhook, webhook_kubeconfig
 from tests.kit.azure.managed_identity import ManagedIdentityEndpoint, managed_identity_endpoint
-from tests.unit.azure.test_azure_discovery import SUB, aks, document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

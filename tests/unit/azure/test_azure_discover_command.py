@@ -13,8 +13,8 @@ from tests.e2e.midwatch import Done
 from tests.forked import call
 from tests.kit.api import JsonObject
 from tests.kit.azure.arm import FakeArm, fake_arm
+from tests.kit.azure.documents import SUB, aks, document
 from tests.kit.azure.managed_identity import managed_identity_endpoint
-from tests.unit.azure.test_azure_discovery import SUB, aks, document
 
 FLEET = str(FleetId(SUB, "rg", "fleet"))
 

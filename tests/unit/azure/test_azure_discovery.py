@@ -12,31 +12,9 @@ from midwatch.azure.identity import AzureIdentity
 from midwatch.azure.settings import AzureSettings
 from midwatch.domain.errors import PermanentError, TransientError
 from midwatch.domain.resource_ids import AksId, FleetId
-from tests.kit.api import JsonObject
 from tests.kit.azure.arm import FakeArm, fake_arm
+from tests.kit.azure.documents import SUB, aks, document
 from tests.kit.azure.managed_identity import managed_identity_endpoint
-
-SUB = "0b1f6471-1bf0-4dda-aec3-cb9272f09590"
-
-
-def aks(name: str, group: str = "rg") -> str:
-    return str(AksId(SUB, group, name))
-
-
-def document(name: str, group: str = "rg", **facts: str) -> JsonObject:
-    properties: JsonObject = {
-        "powerState": {"code": facts.get("power", "Running")},
-        "provisioningState": facts.get("state", "Succeeded"),
-        "aadProfile": {"managed": True} if facts.get("entra", "yes") else None,
-        "autoUpgradeProfile": {"nodeOSUpgradeChannel": facts.get("channel", "Unmanaged")},
-    }
-    return {
-        "id": aks(name, group),
-        "name": name,
-        "location": "westeurope",
-        "tags": {"a": "b"},
-        "properties": properties,
-    }
 
 
 @pytest.fixture
