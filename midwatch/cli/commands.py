@@ -118,6 +118,19 @@ def run(
 
 
 @app.command()
+def plan(
+    context: options.Contexts = None,
+    node: options.Nodes = None,
+    kubeconfig: options.Kubeconfig = None,
+    policy: options.PolicyFile = None,
+    state: options.State = None,
+    output: options.OutputFormat = Output.TABLE,
+) -> None:
+    """Say what a run would do with each node, and what would block it: `run --dry-run`. Touches nothing."""
+    run(context, node, True, None, kubeconfig, policy, state, output)  # noqa: FBT003 - a command, not a function
+
+
+@app.command()
 def survey(
     context: options.Contexts = None,
     explain: options.Explain = None,

@@ -131,6 +131,19 @@ def test_a_command_does_not_attach_to_a_host_with_other_settings(setup: _Setup) 
         end(host)
 
 
+def test_a_plan_says_what_a_run_would_do_and_what_blocks_it_and_touches_nothing(
+    fleet: SimulatedFleet, setup: _Setup
+) -> None:
+    clusters = ("--context", "blue", "--context", "green")
+    planned = call("plan", *setup.flags, *clusters, "-o", "json")
+    assert planned.code == 0, planned.stderr
+    plan = Run(planned.json)
+    assert (plan.data["dryRun"], plan.outcomes) == (True, {"blue-0": "skipped", "green-0": "skipped"})
+    assert plan.reason("blue-0").startswith("dry-run")
+    assert "shop" in plan.reason("blue-0"), "the budget that would hold up the drain"
+    assert all(cluster.boots == {} for cluster in fleet.clusters.values())
+
+
 def test_one_cluster_under_two_names_is_refused(fleet: SimulatedFleet, setup: _Setup) -> None:
     whole = yaml.safe_load(setup.kubeconfig.read_text())
     blue = next(context for context in whole["contexts"] if context["name"] == "blue")
