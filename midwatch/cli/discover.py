@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 from typing import Annotated
 
@@ -12,17 +11,13 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from midwatch.azure.discovery import AzureDiscovery
-from midwatch.azure.identity import AzureIdentity
-from midwatch.azure.settings import AzureSettings
+from midwatch.azure.account import AzureAccount
 from midwatch.azure.sources import Sources, find
 from midwatch.cli.consoles import PROGRESS, RESULT
 from midwatch.cli.options import Output, OutputFormat
 from midwatch.domain.discovered import DiscoveredCluster
-from midwatch.domain.errors import MidwatchError, UsageError
+from midwatch.domain.errors import UsageError
 from midwatch.domain.resource_ids import AksId, FleetId, check_group, check_subscription
-
-_EXIT_FAILED = 1
 
 Ids = Annotated[list[str] | None, typer.Option("--id", metavar="ID", help="An AKS resource ID; may be repeated.")]
 Subscriptions = Annotated[
@@ -50,12 +45,7 @@ def discover(
 ) -> None:
     """List AKS clusters with what a run would mind: state, sign-in, network, node OS channel. Changes nothing."""
     sources = _sources(cluster or [], subscription or [], resource_group or [], tag or [], fleet or [])
-    settings = AzureSettings.read(os.environ)
-    try:
-        found = asyncio.run(_find(settings, sources))
-    except MidwatchError as error:
-        PROGRESS.print(f"error: {error.message}", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(_EXIT_FAILED) from None
+    found = asyncio.run(_find(sources))
     if output is Output.JSON:
         typer.echo(json.dumps([_document(one) for one in found], indent=2))
     elif found:
@@ -64,11 +54,13 @@ def discover(
         PROGRESS.print("no clusters, or none that this identity may see", highlight=False)
 
 
-async def _find(settings: AzureSettings, sources: Sources) -> list[DiscoveredCluster]:
-    logging.getLogger("azure").setLevel(logging.CRITICAL)  # it lists each way to sign in that failed
-    async with AzureIdentity(settings) as identity:
-        await identity.token(f"{settings.arm}/.default")  # first, since its errors say who lacks what
-        return await find(AzureDiscovery(settings, identity), sources)
+async def _find(sources: Sources) -> list[DiscoveredCluster]:
+    azure = AzureAccount(os.environ)
+    try:
+        await azure.identity.token(f"{azure.settings.arm}/.default")  # first, since its errors say who lacks what
+        return await find(azure.discovery, sources)
+    finally:
+        await azure.close()
 
 
 def _sources(

@@ -81,7 +81,7 @@ async def test_the_table_names_each_cluster_and_its_troubles(arm: FakeArm) -> No
 async def test_a_missing_role_is_one_line_that_names_permission_and_scope(arm: FakeArm) -> None:
     arm.failures = [(403, "AuthorizationFailed", {})]
     done = await ask(arm, "--subscription", SUB)
-    assert (done.code, done.stdout) == (1, "")
+    assert (done.code, done.stdout) == (2, "")
     assert f"lacks Microsoft.ContainerService/managedClusters/read at /subscriptions/{SUB}" in done.stderr
     assert done.stderr.count("\n") == 1
 
@@ -108,7 +108,7 @@ async def test_somebody_who_is_not_signed_in_is_told_so_in_one_line(arm: FakeArm
     done = await asyncio.to_thread(
         call, "discover", "--subscription", SUB, env={**off, "MIDWATCH_ARM_ENDPOINT": arm.url}
     )
-    assert (done.code, done.stdout) == (1, "")
+    assert (done.code, done.stdout) == (2, "")
     assert "nobody is signed in to Azure: try `az login`" in done.stderr
     assert done.stderr.count("\n") == 1
     assert arm.asked == []
