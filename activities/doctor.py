@@ -69,16 +69,16 @@ async def examine_fleet(
 
 
 async def _examine(pool: ClientPool, ref: ClusterRef, policy: Policy) -> tuple[Check, ...]:
-    known_as = ref.aks or ref.context
     if ref.skip:
         inside = (CheckId.CREDENTIALS, CheckId.IDENTITY, *_OF_THE_CLUSTER)
         return not_looked_at((CheckId.CONTEXT, *_OF_THE_NETWORK, *inside), CheckId.AZURE)
+    known_as = ref.aks or ref.context
     try:
         connection = await pool.connection(ref)
         client = await pool.client(ref)
         reached = await probe(connection)
     except MidwatchError as error:
-        context = settings.context_check(known_as, Unread.because(error))
+        context = settings.context_check(known_as, Unread.because(error), in_azure=bool(ref.aks))
         rest = (*_OF_THE_NETWORK, CheckId.CREDENTIALS, CheckId.IDENTITY, *_OF_THE_CLUSTER)
         return (context, *not_looked_at(rest, CheckId.CONTEXT))
     found = [settings.context_check(known_as, connection.server), *network_checks(reached)]

@@ -43,9 +43,9 @@ class AksClusters:
         sources = {n: source for n, each in enumerate(policy.clusters) if (source := each.azure()) is not None}
         if not sources:
             return {}
-        azure = self._azure
-        await azure.identity.token(f"{azure.settings.arm}/.default")  # first, since its errors say who lacks what
-        return {n: await find(azure.discovery, _where(source)) for n, source in sources.items()}
+        azure = self._azure.discovery
+        await azure.sign_in()
+        return {n: await find(azure, _where(source)) for n, source in sources.items()}
 
     async def connection(self, cluster: ClusterRef) -> Connection:
         """How to reach a cluster: server and authorities from Azure, tokens from Entra ID.

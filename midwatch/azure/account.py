@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from functools import cached_property
+from typing import Self
 
 from midwatch.azure.blobs import Blobs
 from midwatch.azure.discovery import AzureDiscovery
@@ -13,7 +14,9 @@ from midwatch.azure.settings import AzureSettings
 
 
 class AzureAccount:
-    """One identity, for one event loop; nothing is read of the environment, or made, before it is asked for.
+    """One identity, for one event loop, let go at the end of `async with`.
+
+    Nothing is read of the environment, or made, before it is asked for.
 
     Args:
         env: where Azure is, and who we are there.
@@ -46,7 +49,9 @@ class AzureAccount:
         """Files in storage accounts."""
         return Blobs(self.identity)
 
-    async def close(self) -> None:
-        """Let go of the identity."""
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         if "identity" in self.__dict__:
             await self.identity.close()

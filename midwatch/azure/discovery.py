@@ -37,9 +37,18 @@ class AzureDiscovery:
 
     def __init__(self, settings: AzureSettings, identity: AzureIdentity) -> None:
         self._credential = identity
-        self._options = _Options(base_url=settings.arm, credential_scopes=[f"{settings.arm}/.default"], retry_total=4)
+        self._scope = f"{settings.arm}/.default"
+        self._options = _Options(base_url=settings.arm, credential_scopes=[self._scope], retry_total=4)
         # the SDK sends tokens over TLS only; settings allow less for loopback
         self._plain = _Plain(enforce_https=False) if settings.plain else _Plain()
+
+    async def sign_in(self) -> None:
+        """Get a token before the first question, since these errors say who lacks what.
+
+        Raises:
+            MidwatchError: as `AzureIdentity.token`.
+        """
+        await self._credential.token(self._scope)
 
     async def cluster(self, aks: AksId) -> DiscoveredCluster:
         """One cluster. Raises MidwatchError as `failures.named`."""

@@ -198,10 +198,9 @@ def cancel(run_id: options.RunId = None, kubeconfig: options.Kubeconfig = None, 
 
 def _clusters(named: list[str] | None) -> list[str]:
     """The clusters to name to the host: as given, else the policy's, else the current context, as kubectl would."""
-    policy = policy_in_force()
-    if named or policy.clusters:
-        return named or []
-    return [options.current_context()]
+    if named:
+        return named
+    return [] if policy_in_force().clusters else [options.current_context()]
 
 
 async def _explain(clusters: list[str], node: str) -> DrainView:

@@ -18,24 +18,20 @@ from midwatch.policies import Policies
 @asynccontextmanager
 async def open_directory() -> AsyncIterator[ClusterDirectory]:
     """The clusters of the policy and the kubeconfig that the environment names; closed at the end."""
-    azure = AzureAccount(os.environ)
-    aks = AksClusters(azure)
-    pool = ClientPool(os.environ, aks)
-    try:
-        yield ClusterDirectory(pool, aks, Policies(os.environ, azure).read)
-    finally:
-        await pool.close()
-        await azure.close()
+    async with AzureAccount(os.environ) as azure:
+        aks = AksClusters(azure)
+        pool = ClientPool(os.environ, aks)
+        try:
+            yield ClusterDirectory(pool, aks, Policies(os.environ, azure).read)
+        finally:
+            await pool.close()
 
 
 def policy_in_force() -> Policy:
     """The policy that the environment names. Raises MidwatchError."""
 
     async def read() -> Policy:
-        azure = AzureAccount(os.environ)
-        try:
+        async with AzureAccount(os.environ) as azure:
             return await Policies(os.environ, azure).read()
-        finally:
-            await azure.close()
 
     return asyncio.run(read())

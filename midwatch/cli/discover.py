@@ -55,12 +55,9 @@ def discover(
 
 
 async def _find(sources: Sources) -> list[DiscoveredCluster]:
-    azure = AzureAccount(os.environ)
-    try:
-        await azure.identity.token(f"{azure.settings.arm}/.default")  # first, since its errors say who lacks what
+    async with AzureAccount(os.environ) as azure:
+        await azure.discovery.sign_in()
         return await find(azure.discovery, sources)
-    finally:
-        await azure.close()
 
 
 def _sources(

@@ -74,17 +74,15 @@ def apply_settings(kubeconfig: Path | None, policy: str | None) -> None:
     Raises:
         UsageError: a file that is named does not exist.
     """
-    for path, setting, code in (
-        (kubeconfig, KUBECONFIG_SETTING, "kubeconfig-not-found"),
-        (None if policy is None or is_url(policy) else Path(policy), POLICY_SETTING, "policy-not-found"),
-    ):
-        if path is None:
-            continue
+    files = [] if kubeconfig is None else [(kubeconfig, KUBECONFIG_SETTING, "kubeconfig-not-found")]
+    if policy is not None and is_url(policy):
+        os.environ[POLICY_SETTING] = policy
+    elif policy is not None:
+        files.append((Path(policy), POLICY_SETTING, "policy-not-found"))
+    for path, setting, code in files:
         if not path.is_file():
             raise UsageError(code, f"there is no file {path}")
         os.environ[setting] = str(path.absolute())
-    if policy is not None and is_url(policy):
-        os.environ[POLICY_SETTING] = policy
     for setting in (KUBECONFIG_SETTING, POLICY_SETTING):  # absolute: another process may have to find them, too
         value = os.environ.get(setting, "")
         if is_url(value):

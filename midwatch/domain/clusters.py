@@ -147,8 +147,9 @@ def resolve(
             "no-clusters", "no cluster: the policy's sources in Azure have none that this identity may see"
         )
     refs = _chosen(known, wanted) if policy.clusters else [ClusterRef(name=name, context=name) for name in wanted]
+    count = Counter(ref.key() for ref in refs)
     for ref in refs:
-        if [other.key() for other in refs].count(ref.key()) > 1:
+        if count[ref.key()] > 1:
             raise UsageError("duplicate-cluster", f"cluster {ref.name!r} is named twice")
         if not ref.aks and ref.context not in contexts:
             near = named_or_near(ref.context, list(contexts))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -69,13 +69,10 @@ class Azure:
         return await asyncio.to_thread(call, *args, "--policy", str(policy), seconds=120, env=env)
 
 
-async def in_azure(fleet: SimulatedFleet, folder: Path, *steps: Callable[[Azure], object]) -> None:
+@pytest.fixture
+async def azure(fleet: SimulatedFleet, tmp_path: Path) -> AsyncIterator[Azure]:
     async with fake_arm() as arm, managed_identity_endpoint() as identity:
-        azure = Azure(arm, identity, fleet, folder)
-        for step in steps:
-            done = step(azure)
-            assert asyncio.iscoroutine(done)
-            await done
+        yield Azure(arm, identity, fleet, tmp_path)
 
 
 BY_ID_AND_TAG: list[JsonObject] = [
@@ -85,20 +82,17 @@ BY_ID_AND_TAG: list[JsonObject] = [
 
 
 async def test_clusters_by_id_and_by_tag_are_patched_with_tokens_that_expire_meanwhile(
-    fleet: SimulatedFleet, tmp_path: Path
+    azure: Azure, fleet: SimulatedFleet, tmp_path: Path
 ) -> None:
-    async def run(azure: Azure) -> None:
-        done = await azure.midwatch("run", "--state", str(tmp_path / "s"), "-o", "json", clusters=BY_ID_AND_TAG)
-        assert done.code == 0, done.stderr
-        found = {one["name"]: one["outcome"] for one in json.loads(done.stdout)["clusters"]}
-        assert found == {"blue": "completed", "green": "completed"}
-        assert len(azure.identity.issued) > 3, "no token expired, so nothing was proved"
-        written = {str(path): path.read_bytes() for path in (tmp_path / "s").rglob("*") if path.is_file()}
-        written |= {"stdout": done.stdout.encode(), "stderr": done.stderr.encode()}
-        secrets = [*azure.identity.issued, HEADER]
-        assert [(s, where) for s in secrets for where, text in written.items() if s.encode() in text] == []
-
-    await in_azure(fleet, tmp_path, run)
+    done = await azure.midwatch("run", "--state", str(tmp_path / "s"), "-o", "json", clusters=BY_ID_AND_TAG)
+    assert done.code == 0, done.stderr
+    found = {one["name"]: one["outcome"] for one in json.loads(done.stdout)["clusters"]}
+    assert found == {"blue": "completed", "green": "completed"}
+    assert len(azure.identity.issued) > 3, "no token expired, so nothing was proved"
+    written = {str(path): path.read_bytes() for path in (tmp_path / "s").rglob("*") if path.is_file()}
+    written |= {"stdout": done.stdout.encode(), "stderr": done.stderr.encode()}
+    secrets = [*azure.identity.issued, HEADER]
+    assert [(s, where) for s in secrets for where, text in written.items() if s.encode() in text] == []
     fleet.check()
     assert {name: cluster.boots for name, cluster in fleet.clusters.items()} == {
         name: {f"{name}-1": 1, f"{name}-2": 1} for name in ("blue", "green")
@@ -106,101 +100,79 @@ async def test_clusters_by_id_and_by_tag_are_patched_with_tokens_that_expire_mea
 
 
 async def test_a_cluster_that_is_stopped_or_without_entra_id_is_skipped_with_the_reason(
-    fleet: SimulatedFleet, tmp_path: Path
+    azure: Azure, fleet: SimulatedFleet, tmp_path: Path
 ) -> None:
-    async def run(azure: Azure) -> None:
-        azure.arm.clusters[aks("green")] = document("green", power="Stopped")
-        azure.arm.clusters[aks("blue")] = document("blue", entra="")
-        done = await azure.midwatch("run", "--state", str(tmp_path / "s"), "-o", "json", clusters=BY_ID_AND_TAG)
-        clusters = {one["name"]: one for one in json.loads(done.stdout)["clusters"]}
-        assert {name: one["outcome"] for name, one in clusters.items()} == {"blue": "skipped", "green": "skipped"}
-        assert "the cluster is stopped" in clusters["green"]["error"]["message"]
-        assert "allowLocalAccounts" in clusters["blue"]["error"]["message"]
-
-    await in_azure(fleet, tmp_path, run)
+    azure.arm.clusters[aks("green")] = document("green", power="Stopped")
+    azure.arm.clusters[aks("blue")] = document("blue", entra="")
+    done = await azure.midwatch("run", "--state", str(tmp_path / "s"), "-o", "json", clusters=BY_ID_AND_TAG)
+    clusters = {one["name"]: one for one in json.loads(done.stdout)["clusters"]}
+    assert {name: one["outcome"] for name, one in clusters.items()} == {"blue": "skipped", "green": "skipped"}
+    assert "the cluster is stopped" in clusters["green"]["error"]["message"]
+    assert "allowLocalAccounts" in clusters["blue"]["error"]["message"]
     assert all(cluster.boots == {} for cluster in fleet.clusters.values())
 
 
-async def test_a_cluster_that_is_not_found_any_more_is_an_alarm_in_the_run(
-    fleet: SimulatedFleet, tmp_path: Path
-) -> None:
+async def test_a_cluster_that_is_not_found_any_more_is_an_alarm_in_the_run(azure: Azure, tmp_path: Path) -> None:
     by_tag = BY_ID_AND_TAG[1:]
     state = ("--state", str(tmp_path / "s"), "-o", "json")
-
-    async def run(azure: Azure) -> None:
-        before = await azure.midwatch("run", *state, clusters=by_tag)
-        assert json.loads(before.stdout)["warnings"] == [], before.stderr
-        del azure.arm.clusters[aks("green")]
-        after = await azure.midwatch("run", *state, clusters=by_tag)
-        [warning] = json.loads(after.stdout)["warnings"]
-        assert aks("green") in warning
-        assert f"warning: {warning}" in after.stderr
-
-    await in_azure(fleet, tmp_path, run)
+    before = await azure.midwatch("run", *state, clusters=by_tag)
+    assert json.loads(before.stdout)["warnings"] == [], before.stderr
+    del azure.arm.clusters[aks("green")]
+    after = await azure.midwatch("run", *state, clusters=by_tag)
+    [warning] = json.loads(after.stdout)["warnings"]
+    assert aks("green") in warning
+    assert f"warning: {warning}" in after.stderr
 
 
-async def test_azure_that_refuses_means_that_nothing_is_started(fleet: SimulatedFleet, tmp_path: Path) -> None:
-    async def run(azure: Azure) -> None:
-        azure.arm.failures = [(403, "AuthorizationFailed", {})] * 3
-        done = await azure.midwatch("run", "--state", str(tmp_path / "s"), clusters=BY_ID_AND_TAG)
-        assert done.code == 2, done.stderr
-        assert "lacks Microsoft.ContainerService/managedClusters/read" in done.stderr
-        assert "Traceback" not in done.stderr
-
-    await in_azure(fleet, tmp_path, run)
+async def test_azure_that_refuses_means_that_nothing_is_started(
+    azure: Azure, fleet: SimulatedFleet, tmp_path: Path
+) -> None:
+    azure.arm.failures = [(403, "AuthorizationFailed", {})] * 3
+    done = await azure.midwatch("run", "--state", str(tmp_path / "s"), clusters=BY_ID_AND_TAG)
+    assert done.code == 2, done.stderr
+    assert "lacks Microsoft.ContainerService/managedClusters/read" in done.stderr
+    assert "Traceback" not in done.stderr
     assert all(cluster.boots == {} for cluster in fleet.clusters.values())
 
 
 async def test_a_local_account_is_used_where_the_policy_allows_it_and_nowhere_else(
-    fleet: SimulatedFleet, tmp_path: Path
+    azure: Azure, fleet: SimulatedFleet, tmp_path: Path
 ) -> None:
-    async def run(azure: Azure) -> None:
-        azure.arm.clusters[aks("blue")] = document("blue", entra="")
-        azure.arm.kubeconfigs[aks("blue")] = fleet.clusters["blue"].kubeconfig(tmp_path / "local").read_text()
-        sources: list[JsonObject] = [{"aks": {"id": aks("blue"), "allowLocalAccounts": True}}]
-        done = await azure.midwatch("run", "--state", str(tmp_path / "s"), "-o", "json", clusters=sources)
-        assert done.code == 0, done.stderr
-        assert azure.identity.resources == [azure.arm.url], "no token was asked for but for Resource Manager"
-
-    await in_azure(fleet, tmp_path, run)
+    azure.arm.clusters[aks("blue")] = document("blue", entra="")
+    azure.arm.kubeconfigs[aks("blue")] = fleet.clusters["blue"].kubeconfig(tmp_path / "local").read_text()
+    sources: list[JsonObject] = [{"aks": {"id": aks("blue"), "allowLocalAccounts": True}}]
+    done = await azure.midwatch("run", "--state", str(tmp_path / "s"), "-o", "json", clusters=sources)
+    assert done.code == 0, done.stderr
+    assert azure.identity.resources == [azure.arm.url], "no token was asked for but for Resource Manager"
     assert fleet.clusters["blue"].boots == {"blue-1": 1, "blue-2": 1}
 
 
-async def test_a_private_cluster_out_of_reach_says_that_it_is_private(fleet: SimulatedFleet, tmp_path: Path) -> None:
-    async def look(azure: Azure) -> None:
-        properties = document("blue")["properties"]
-        assert isinstance(properties, dict)
-        properties = {**properties, "apiServerAccessProfile": {"enablePrivateCluster": True}}
-        azure.arm.clusters[aks("blue")] = {**document("blue"), "properties": properties}
-        nowhere = azure.arm.kubeconfigs[aks("blue")].replace(fleet.clusters["blue"].server, "https://127.0.0.1:9")
-        azure.arm.kubeconfigs[aks("blue")] = nowhere
-        done = await azure.midwatch("survey", "-o", "json", clusters=BY_ID_AND_TAG)
-        clusters = {one["name"]: one for one in json.loads(done.stdout)["clusters"]}
-        assert "private address only" in clusters["blue"]["error"]["message"], done.stderr
-        assert clusters["green"]["error"] is None
-
-    await in_azure(fleet, tmp_path, look)
+async def test_a_private_cluster_out_of_reach_says_that_it_is_private(azure: Azure, fleet: SimulatedFleet) -> None:
+    properties = document("blue")["properties"]
+    assert isinstance(properties, dict)
+    properties = {**properties, "apiServerAccessProfile": {"enablePrivateCluster": True}}
+    azure.arm.clusters[aks("blue")] = {**document("blue"), "properties": properties}
+    nowhere = azure.arm.kubeconfigs[aks("blue")].replace(fleet.clusters["blue"].server, "https://127.0.0.1:9")
+    azure.arm.kubeconfigs[aks("blue")] = nowhere
+    done = await azure.midwatch("survey", "-o", "json", clusters=BY_ID_AND_TAG)
+    clusters = {one["name"]: one for one in json.loads(done.stdout)["clusters"]}
+    assert "private address only" in clusters["blue"]["error"]["message"], done.stderr
+    assert clusters["green"]["error"] is None
 
 
 @pytest.mark.parametrize("command", ["survey", "doctor"])
-async def test_survey_and_doctor_enter_clusters_of_azure_and_tell_the_channel(
-    fleet: SimulatedFleet, tmp_path: Path, command: str
+async def test_survey_and_doctor_enter_clusters_of_azure_and_tell_the_channel(azure: Azure, command: str) -> None:
+    azure.arm.clusters[aks("blue")] = document("blue", channel="NodeImage")
+    done = await azure.midwatch(command, "-o", "json", clusters=BY_ID_AND_TAG)
+    assert "NodeImage: nodes install no updates" in done.stdout, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+async def test_a_node_is_drained_by_hand_on_a_cluster_of_azure(
+    azure: Azure, fleet: SimulatedFleet, tmp_path: Path
 ) -> None:
-    async def look(azure: Azure) -> None:
-        azure.arm.clusters[aks("blue")] = document("blue", channel="NodeImage")
-        done = await azure.midwatch(command, "-o", "json", clusters=BY_ID_AND_TAG)
-        assert "NodeImage: nodes install no updates" in done.stdout, done.stderr
-        assert "Traceback" not in done.stderr
-
-    await in_azure(fleet, tmp_path, look)
-
-
-async def test_a_node_is_drained_by_hand_on_a_cluster_of_azure(fleet: SimulatedFleet, tmp_path: Path) -> None:
-    async def drain(azure: Azure) -> None:
-        flags = ("--context", "blue", "--state", str(tmp_path / "s"))
-        done = await azure.midwatch("drain", "blue-1", *flags, clusters=BY_ID_AND_TAG)
-        assert done.code == 0, done.stderr
-        nodes = [json.dumps(node) for node in fleet.clusters["blue"].objects("v1", "Node")]
-        assert ['"unschedulable": true' in node for node in nodes] == [False, True, False]
-
-    await in_azure(fleet, tmp_path, drain)
+    flags = ("--context", "blue", "--state", str(tmp_path / "s"))
+    done = await azure.midwatch("drain", "blue-1", *flags, clusters=BY_ID_AND_TAG)
+    assert done.code == 0, done.stderr
+    nodes = [json.dumps(node) for node in fleet.clusters["blue"].objects("v1", "Node")]
+    assert ['"unschedulable": true' in node for node in nodes] == [False, True, False]

@@ -32,10 +32,9 @@ def schedule_check(expression: str, problem: str | None, policy: Policy) -> Chec
     return fine(CheckId.SCHEDULE, "MIDWATCH_SCHEDULE", f"{expression} (UTC)")
 
 
-def context_check(context: str, found: str | Unread) -> Check:
-    """The kubeconfig's context, or the AKS ID. `found` is the server that it leads to."""
+def context_check(context: str, found: str | Unread, *, in_azure: bool = False) -> Check:
+    """The kubeconfig's context, or `in_azure` the AKS ID. `found` is the server that it leads to."""
     if isinstance(found, Unread):
-        in_azure = context.startswith("/subscriptions/")
         remedy = "see docs/azure.md for the permissions" if in_azure else "mend the kubeconfig (az aks get-credentials)"
         return failed(CheckId.CONTEXT, context, found.message, remedy)
     return fine(CheckId.CONTEXT, context, f"leads to {found}")
